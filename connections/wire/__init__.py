@@ -1,0 +1,1 @@
+"""Everything that touches a network: the guard, SSH, SFTP, HTTP and their errors."""
