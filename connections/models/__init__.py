@@ -1,0 +1,44 @@
+"""A connection and all that flows through it; one concern a file."""
+
+from connections.models.activity import Activity
+from connections.models.checks import CheckRun
+from connections.models.connection import (
+    Channel,
+    Connection,
+    Location,
+    OffPeriod,
+    Schedule,
+)
+from connections.models.delivery import Delivery, DeliveryChunk
+from connections.models.draft import ConnectionDraft
+from connections.models.orders import (
+    HandOver,
+    PurchaseOrder,
+    PurchaseOrderLine,
+    Receipt,
+    ReceiptLine,
+)
+from connections.models.run import StoreLease, SyncRun
+from connections.models.stock import StockLevel, StockReport
+
+__all__ = [
+    "Activity",
+    "Channel",
+    "CheckRun",
+    "Connection",
+    "ConnectionDraft",
+    "Delivery",
+    "DeliveryChunk",
+    "HandOver",
+    "Location",
+    "OffPeriod",
+    "PurchaseOrder",
+    "PurchaseOrderLine",
+    "Receipt",
+    "ReceiptLine",
+    "Schedule",
+    "StockLevel",
+    "StockReport",
+    "StoreLease",
+    "SyncRun",
+]

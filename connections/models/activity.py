@@ -1,0 +1,63 @@
+"""What runs did, for people to read; prunable, unlike the audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from connections.models.connection import Connection
+from connections.models.orders import PurchaseOrder
+from connections.models.run import SyncRun
+
+
+class Activity(models.Model):
+    """One line of a timeline. `event` names a sentence in connections/messages.py,
+    `facts` its values, so that it can be told in any language."""
+
+    account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="activities"
+    )
+    run = models.ForeignKey(
+        SyncRun, models.SET_NULL, null=True, related_name="activities"
+    )
+    order = models.ForeignKey(
+        PurchaseOrder, models.CASCADE, null=True, related_name="activities"
+    )
+    event = models.CharField(max_length=60)
+    facts = models.JSONField(default=dict)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["connection", "-id"], name="connections_activity_page"),
+            models.Index(
+                fields=["order", "-id"],
+                condition=models.Q(order__isnull=False),
+                name="connections_activity_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.event
+
+
+def note(
+    event: str,
+    *,
+    connection: Connection,
+    run: SyncRun | None = None,
+    order: PurchaseOrder | None = None,
+    **facts: Any,
+) -> None:
+    """Append one line to a connection's timeline."""
+    Activity.objects.create(
+        account_id=connection.account_id,
+        connection=connection,
+        run=run,
+        order=order,
+        event=event,
+        facts=facts,
+    )

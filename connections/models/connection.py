@@ -1,0 +1,158 @@
+"""A connection, its channels and their schedules (dropstream.md §3)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from stores.models import Merchant, Store, User, Warehouse
+from stores.models.tenant import TenantModel, TenantQuerySet
+
+
+class ConnectionQuerySet(TenantQuerySet["Connection"]):
+    merchant_path = "merchant"
+
+
+class Connection(TenantModel):
+    """A named link of exactly one merchant, store and warehouse.
+
+    Off (`enabled_at` null) means off: nothing runs, not even run-now.
+    """
+
+    name = models.CharField(_("connection name"), max_length=200)
+    merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="connections")
+    store = models.ForeignKey(Store, models.CASCADE, related_name="connections")
+    warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="connections")
+    enabled_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["merchant", "store", "warehouse"],
+                name="connections_connection_triple",
+                violation_error_message=_(
+                    "This merchant, store and warehouse are already connected."
+                ),
+            )
+        ]
+        indexes = [
+            # The list: an account's connections by name, cut by keyset.
+            models.Index(
+                fields=["account", "name", "id"], name="connections_list"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_on(self) -> bool:
+        return self.enabled_at is not None
+
+
+class OffPeriod(TenantModel):
+    """When a connection was off; orders that IP made then are not fetched later."""
+
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="off_periods"
+    )
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.started_at} – {self.ended_at or '…'}"
+
+
+class ChannelQuerySet(TenantQuerySet["Channel"]):
+    merchant_path = "connection__merchant"
+
+    def live(self) -> ChannelQuerySet:
+        """Channels that may run: their own switch and the connection's are on."""
+        return self.filter(
+            enabled_at__isnull=False, connection__enabled_at__isnull=False
+        )
+
+
+class Channel(TenantModel):
+    """One kind of data flow, with its own switch.
+
+    `sent_through`: the warehouse's change number up to which stock was delivered.
+    """
+
+    class Type(models.TextChoices):
+        INVENTORY = "inventory", _("Inventory")
+        PURCHASE_ORDERS = "purchase_orders", _("Purchase Orders")
+
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="channels"
+    )
+    type = models.CharField(max_length=30, choices=Type)
+    enabled_at = models.DateTimeField(null=True, blank=True)
+    sent_through = models.BigIntegerField(default=0)
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "type"], name="connections_channel_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection}: {self.get_type_display()}"
+
+    @property
+    def is_on(self) -> bool:
+        return self.enabled_at is not None
+
+
+class Schedule(TenantModel):
+    """A rule that makes a job of a channel due every so many minutes."""
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="schedules")
+    job = models.CharField(max_length=40)
+    every_minutes = models.PositiveIntegerField()
+    next_due_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="connections_schedule_every", condition=Q(every_minutes__gte=1)
+            ),
+        ]
+        indexes = [
+            # The tick: what is due, and nothing else.
+            models.Index(fields=["next_due_at"], name="connections_schedule_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} every {self.every_minutes} min"
+
+
+class Location(TenantModel):
+    """Maps a warehouse's facility to a WAREHOUSE_ID of the store platform."""
+
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="locations"
+    )
+    facility = models.CharField(max_length=100)
+    location_id = models.CharField(max_length=256)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "facility"], name="connections_location_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.facility} → {self.location_id}"

@@ -1,0 +1,102 @@
+"""A file for a far side: bytes and name are committed before the first byte is sent."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from connections.models.connection import Channel, Connection
+from stores.models import Store
+from stores.models.tenant import TenantModel, TenantQuerySet
+
+
+class DeliveryQuerySet(TenantQuerySet["Delivery"]):
+    merchant_path = "connection__merchant"
+
+    def unfinished(self) -> DeliveryQuerySet:
+        return self.filter(state__in=Delivery.UNFINISHED)
+
+
+class Delivery(TenantModel):
+    """One final name for life; a retry sends the same bytes under the same name.
+
+    built → sending → delivered; `sending` left behind by a dead worker is *unknown* and
+    is resolved by looking at the far side. `superseded`: never started, newer values
+    were sent instead. `foreign`: its name was taken before the first attempt.
+    """
+
+    class State(models.TextChoices):
+        BUILT = "built", _("Ready to send")
+        SENDING = "sending", _("Sending")
+        DELIVERED = "delivered", _("Uploaded")
+        SUPERSEDED = "superseded", _("Replaced by newer values")
+        FOREIGN = "foreign", _("Name was taken")
+
+    class Entity(models.TextChoices):
+        STOCK = "stock", _("Stock levels")
+        PURCHASE_ORDER = "purchase_order", _("Purchase order")
+
+    UNFINISHED = (State.BUILT, State.SENDING)
+
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="deliveries"
+    )
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
+    store = models.ForeignKey(Store, models.CASCADE, related_name="deliveries")
+    entity = models.CharField(max_length=20, choices=Entity)
+    # Several orders may wait at once; each is a delivery of its own (the order's id).
+    # Stock has one subject: "".
+    subject = models.CharField(max_length=64, blank=True)
+    name = models.CharField(max_length=255, unique=True)
+    rows = models.PositiveIntegerField()
+    size = models.BigIntegerField(help_text=_("Bytes of the whole file."))
+    sha256 = models.CharField(max_length=64)
+    upper_bound = models.BigIntegerField(
+        default=0, help_text=_("Change number that the file reaches.")
+    )
+    state = models.CharField(max_length=20, choices=State, default=State.BUILT)
+    attempts = models.PositiveIntegerField(default=0)
+    folder = models.CharField(
+        max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
+    )
+    error_code = models.CharField(max_length=60, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    first_attempt_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["store", "channel", "entity", "subject"],
+                condition=Q(state__in=("built", "sending")),
+                name="connections_delivery_one_unfinished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["connection", "-id"], name="connections_delivery_page"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DeliveryChunk(models.Model):
+    """1 MiB of the file, zlib level 1; storage external by SQL: it does not compress."""
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="chunks")
+    n = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["delivery", "n"], name="connections_deliverychunk_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id}/{self.n}"

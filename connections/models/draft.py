@@ -1,0 +1,48 @@
+"""A half-finished wizard: a row, so that two tabs never mix and nothing is lost."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from connections.models.connection import Connection
+from stores.models import SSHKey, User
+from stores.models.sealed import SealedMixin
+from stores.models.tenant import TenantModel, TenantQuerySet, membership_of
+
+
+class DraftQuerySet(TenantQuerySet["ConnectionDraft"]):
+    def for_user(self, user: User) -> DraftQuerySet:  # type: ignore[override]
+        """A person's own drafts: what is typed in one may name any merchant."""
+        if membership_of(user) is None:
+            return self.none()
+        return self.filter(account=user.membership.account_id, created_by=user)
+
+    def open(self) -> DraftQuerySet:
+        return self.filter(connection__isnull=True)
+
+
+class ConnectionDraft(SealedMixin, TenantModel):
+    """`sealed_answers` is the wizard's whole storage as JSON, raw input included.
+
+    Finishing sets `connection`, which makes a second finish find the first one's.
+    """
+
+    created_by = models.ForeignKey(User, models.CASCADE, related_name="drafts")
+    name = models.CharField(_("connection name"), max_length=200, blank=True)
+    step = models.CharField(max_length=30, default="basic")
+    sealed_answers = models.BinaryField(null=True)
+    ssh_key = models.OneToOneField(SSHKey, models.SET_NULL, null=True)
+    connection = models.OneToOneField(
+        Connection, models.CASCADE, null=True, related_name="draft"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = DraftQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return self.name or str(_("Unnamed connection"))

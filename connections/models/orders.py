@@ -1,0 +1,211 @@
+"""Purchase orders from the store platform, and what the warehouse received of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from connections.models.connection import Connection
+from connections.models.delivery import Delivery
+from stores.models import Store, Warehouse
+from stores.models.tenant import TenantModel, TenantQuerySet
+
+
+class PurchaseOrderQuerySet(TenantQuerySet["PurchaseOrder"]):
+    merchant_path = "store__merchant"
+
+
+class PurchaseOrder(TenantModel):
+    """One order of a store, keyed by the platform's id (inventory-planner.md §3).
+
+    `status` is ours (dropstream.md §6); `remote_status` is the platform's word, shown
+    and compared apart: its CLOSED is not our Closed.
+    """
+
+    class Status(models.TextChoices):
+        NEW = "new", _("New")
+        OPEN = "open", _("Open")
+        PARTIALLY_RECEIVED = "partially_received", _("Partially Received")
+        RECEIVED = "received", _("Received")
+        DELAYED = "delayed", _("Delayed")
+        CANCELED = "canceled", _("Canceled")
+        ERROR = "error", _("Error")
+        CLOSED = "closed", _("Closed")
+        ARCHIVED = "archived", _("Archived")
+
+    class Held(models.TextChoices):
+        """Why a New order is not handed over."""
+
+        NO_ROUTE = "no_route", _("Choose a warehouse")
+        NOT_SENDABLE = "not_sendable", _("Draft, closed or cancelled there")
+        SENT_BEFORE = "sent_before", _("Was sent before")
+        OFF_PERIOD = "off_period", _("Made while the connection was off")
+        LINE_ERROR = "line_error", _("A line has no SKU or quantity")
+
+    store = models.ForeignKey(
+        Store, models.CASCADE, related_name="purchase_orders"
+    )
+    connection = models.ForeignKey(
+        Connection, models.SET_NULL, null=True, related_name="purchase_orders"
+    )
+    external_id = models.CharField(max_length=64)
+    reference = models.CharField(
+        _("PO number"), max_length=256, blank=True, db_collation="C"
+    )
+    vendor = models.CharField(max_length=256, blank=True)
+    remote_warehouse = models.CharField(max_length=256, blank=True)
+    remote_status = models.CharField(max_length=256, blank=True)
+    remote_modified_at = models.DateTimeField(null=True)
+    remote_created_at = models.DateTimeField(null=True)
+    expected_on = models.DateField(null=True)
+    status = models.CharField(max_length=20, choices=Status, default=Status.NEW)
+    held = models.CharField(max_length=20, choices=Held, blank=True)
+    document = models.JSONField(help_text=_("The platform's document as it came."))
+    content_hash = models.CharField(max_length=64)
+    imported_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField()
+    # The write-back: what the platform was seen to hold, and why nothing more is written.
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledgement = models.CharField(max_length=256, blank=True)
+    write_attempts = models.PositiveIntegerField(default=0)
+    write_refused = models.CharField(max_length=60, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    objects = PurchaseOrderQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["store", "external_id"], name="connections_purchaseorder_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="connections_order_list"),
+            models.Index(fields=["account", "reference"], name="connections_order_ref"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference or self.external_id
+
+
+class PurchaseOrderLine(models.Model):
+    """A line; `received` is the sum of all receipts, `received_there` what the platform
+    was last seen to hold."""
+
+    order = models.ForeignKey(PurchaseOrder, models.CASCADE, related_name="lines")
+    external_id = models.CharField(max_length=128)
+    line_id = models.CharField(max_length=128)
+    sku = models.CharField(max_length=256, db_collation="C", blank=True)
+    title = models.CharField(max_length=256, blank=True)
+    quantity = models.DecimalField(max_digits=20, decimal_places=4)
+    received = models.DecimalField(max_digits=20, decimal_places=4, default=Decimal(0))
+    received_there = models.DecimalField(
+        max_digits=20, decimal_places=4, default=Decimal(0)
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order", "line_id"], name="connections_orderline_once"
+            ),
+        ]
+        indexes = [
+            # The write-back looks for lines that the platform does not know yet.
+            models.Index(
+                fields=["order"],
+                condition=Q(received__gt=F("received_there")),
+                name="connections_orderline_owed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sku} {self.received} / {self.quantity}"
+
+
+class HandOver(models.Model):
+    """Tombstone of an order sent to a warehouse. It outlives Reset, Delete and the
+    connection itself: plain values, no foreign key but the store's."""
+
+    account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
+    store = models.ForeignKey(Store, models.CASCADE, related_name="hand_overs")
+    external_id = models.CharField(max_length=64)
+    file_name = models.CharField(max_length=255)
+    committed_at = models.DateTimeField(auto_now_add=True)
+    delivery = models.ForeignKey(
+        Delivery, models.SET_NULL, null=True, related_name="hand_overs"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["store", "external_id", "file_name"],
+                name="connections_handover_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.external_id} in {self.file_name}"
+
+
+class ReceiptQuerySet(TenantQuerySet["Receipt"]):
+    merchant_path = "warehouse__merchant"
+
+
+class Receipt(TenantModel):
+    """The warehouse's notice that goods were received; many per order.
+
+    A file is read once (`file_name`); a receipt sent again in another file is known by
+    its own id and counts once.
+    """
+
+    class State(models.TextChoices):
+        COMPLETED = "completed", _("Completed")
+        ERROR = "error", _("Error")
+
+    warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="receipts")
+    order = models.ForeignKey(
+        PurchaseOrder, models.CASCADE, null=True, related_name="receipts"
+    )
+    external_id = models.CharField(max_length=128)
+    file_name = models.CharField(max_length=255)
+    state = models.CharField(max_length=20, choices=State)
+    error = models.CharField(max_length=500, blank=True)
+    received_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ReceiptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["warehouse", "external_id"], name="connections_receipt_once"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["warehouse", "file_name"], name="connections_receipt_file"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class ReceiptLine(models.Model):
+    """What a receipt says of one order line; `line` is null for an unknown SKU."""
+
+    receipt = models.ForeignKey(Receipt, models.CASCADE, related_name="lines")
+    line = models.ForeignKey(
+        PurchaseOrderLine, models.SET_NULL, null=True, related_name="receipt_lines"
+    )
+    sku = models.CharField(max_length=256, db_collation="C")
+    quantity = models.DecimalField(max_digits=20, decimal_places=4)
+
+    def __str__(self) -> str:
+        return f"{self.sku} {self.quantity}"

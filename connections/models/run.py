@@ -1,0 +1,105 @@
+"""The row is the queue, and the history (reliability.md P1)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from connections.models.connection import Channel, Connection
+from stores.models import Store, User
+from stores.models.tenant import TenantModel, TenantQuerySet
+
+
+class RunQuerySet(TenantQuerySet["SyncRun"]):
+    merchant_path = "connection__merchant"
+
+    def unfinished(self) -> RunQuerySet:
+        return self.filter(state__in=SyncRun.UNFINISHED)
+
+
+class SyncRun(TenantModel):
+    """One piece of work of one channel.
+
+    queued → running → succeeded | needs_person | failed | cancelled; a transient failure
+    goes back to queued with a later `due_at`. Attempts count before the work starts, so
+    that a run that kills its worker ends as well (Q4).
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting to start")
+        RUNNING = "running", _("Running")
+        SUCCEEDED = "succeeded", _("Done")
+        NEEDS_PERSON = "needs_person", _("Needs attention")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule", _("Schedule")
+        PERSON = "person", _("Run now")
+        CHANGE = "change", _("Settings changed")
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="runs")
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="runs")
+    store = models.ForeignKey(Store, models.CASCADE, related_name="runs")
+    job = models.CharField(max_length=40)
+    state = models.CharField(max_length=20, choices=State, default=State.QUEUED)
+    trigger = models.CharField(max_length=20, choices=Trigger)
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    due_at = models.DateTimeField()
+    rung_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_detail = models.CharField(max_length=500, blank=True)
+    # What the run did, in numbers for its page: {"rows_sent": 12, …}.
+    counts = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel", "job"],
+                condition=Q(state__in=("queued", "running")),
+                name="connections_syncrun_one_unfinished",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state="queued"),
+                name="connections_syncrun_due",
+            ),
+            models.Index(
+                fields=["started_at"],
+                condition=Q(state="running"),
+                name="connections_syncrun_running",
+            ),
+            models.Index(fields=["connection", "-id"], name="connections_syncrun_page"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.state}"
+
+
+class StoreLease(models.Model):
+    """Who may talk to a store's far side just now (design.md §3, Lease).
+
+    `fence` grows with every owner: an owner that lost the lease is refused its writes.
+    """
+
+    store = models.OneToOneField(
+        Store, models.CASCADE, primary_key=True, related_name="lease"
+    )
+    fence = models.BigIntegerField(default=0)
+    run = models.ForeignKey(SyncRun, models.SET_NULL, null=True, related_name="+")
+    expires_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.store_id} #{self.fence}"

@@ -1,0 +1,56 @@
+"""What a store on Inventory Planner needs (dropstream.md §7)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from stores.models import Store, User
+from stores.models.sealed import SealedMixin
+from stores.models.tenant import TenantModel
+
+
+class InventoryPlannerSettings(SealedMixin, TenantModel):
+    """One-to-one with the store; the key pair is the store's SSHKey."""
+
+    class AcknowledgeWhen(models.TextChoices):
+        RECEIVED = "received", _("Fully received")
+        IMPORTED = "imported", _("Imported")
+
+    store = models.OneToOneField(
+        Store, models.CASCADE, related_name="inventory_planner"
+    )
+    sealed_api_key = models.BinaryField(null=True)
+    api_key_hint = models.CharField(max_length=40, blank=True)
+    api_key_set_at = models.DateTimeField(null=True)
+    api_key_set_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+"
+    )
+    # As sent in the Account header: verbatim (inventory-planner.md §2.2).
+    ip_account = models.CharField(_("Account ID"), max_length=64, blank=True)
+    sftp_endpoint = models.CharField(_("SFTP Endpoint"), max_length=253, blank=True)
+    sftp_port = models.PositiveIntegerField(default=22)
+    sftp_username = models.CharField(_("SFTP username"), max_length=100, blank=True)
+    stock_folder = models.CharField(
+        _("stock folder"),
+        max_length=255,
+        default="variant_warehouse",
+        help_text=_("Matched against the folders found there, never created."),
+    )
+    import_status_filter = models.CharField(max_length=256, blank=True)
+    acknowledgement_status = models.CharField(max_length=256, blank=True)
+    acknowledge_when = models.CharField(
+        max_length=10, choices=AcknowledgeWhen, default=AcknowledgeWhen.RECEIVED
+    )
+    send_received_quantities = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "Inventory Planner settings"
+
+    def __str__(self) -> str:
+        return f"Inventory Planner of {self.store}"
+
+    @property
+    def username_in_use(self) -> str:
+        """Endpoint's user@, the store's own setting, else the account id (§4.1)."""
+        return self.sftp_username or self.ip_account
