@@ -24,6 +24,12 @@ class Connection(TenantModel):
     merchant = models.ForeignKey(Merchant, models.CASCADE, related_name="connections")
     store = models.ForeignKey(Store, models.CASCADE, related_name="connections")
     warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="connections")
+    remote_warehouse = models.CharField(
+        _("warehouse id there"),
+        max_length=256,
+        blank=True,
+        help_text=_("Orders for this warehouse of the store platform come here."),
+    )
     enabled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

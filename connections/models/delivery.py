@@ -21,14 +21,17 @@ class DeliveryQuerySet(TenantQuerySet["Delivery"]):
 class Delivery(TenantModel):
     """One final name for life; a retry sends the same bytes under the same name.
 
-    built → sending → delivered; `sending` left behind by a dead worker is *unknown* and
-    is resolved by looking at the far side. `superseded`: never started, newer values
-    were sent instead. `foreign`: its name was taken before the first attempt.
+    built → sending (→ renaming) → delivered; `sending` or `renaming` left behind by a
+    dead worker is *unknown* and is resolved by looking at the far side. `renaming` is
+    committed once the temporary name holds every byte, so that its absence later proves
+    the rename. `superseded`: never started, newer values were sent instead. `foreign`:
+    its name was taken before the first attempt.
     """
 
     class State(models.TextChoices):
         BUILT = "built", _("Ready to send")
         SENDING = "sending", _("Sending")
+        RENAMING = "renaming", _("Renaming")
         DELIVERED = "delivered", _("Uploaded")
         SUPERSEDED = "superseded", _("Replaced by newer values")
         FOREIGN = "foreign", _("Name was taken")
@@ -37,7 +40,7 @@ class Delivery(TenantModel):
         STOCK = "stock", _("Stock levels")
         PURCHASE_ORDER = "purchase_order", _("Purchase order")
 
-    UNFINISHED = (State.BUILT, State.SENDING)
+    UNFINISHED = (State.BUILT, State.SENDING, State.RENAMING)
 
     connection = models.ForeignKey(
         Connection, models.CASCADE, related_name="deliveries"
@@ -72,7 +75,7 @@ class Delivery(TenantModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["store", "channel", "entity", "subject"],
-                condition=Q(state__in=("built", "sending")),
+                condition=Q(state__in=("built", "sending", "renaming")),
                 name="connections_delivery_one_unfinished",
             ),
         ]

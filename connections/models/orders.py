@@ -70,6 +70,8 @@ class PurchaseOrder(TenantModel):
     # The write-back: what the platform was seen to hold, and why nothing more is written.
     acknowledged_at = models.DateTimeField(null=True)
     acknowledgement = models.CharField(max_length=256, blank=True)
+    # Hash of the effect last tried (a received vector, or the status), and how often.
+    write_effect = models.CharField(max_length=64, blank=True)
     write_attempts = models.PositiveIntegerField(default=0)
     write_refused = models.CharField(max_length=60, blank=True)
     error = models.CharField(max_length=500, blank=True)
