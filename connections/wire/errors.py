@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from connections.wire.host_keys import HostKey
+    from connections.wire.ssh import HostKey
 
 DETAIL_LIMIT = 200
 

@@ -73,8 +73,8 @@ class Policy:
     """What this deployment may dial. All of it is configuration, none of it typed.
 
     ``static_hosts`` maps a name to the (address, port) that is dialled instead of
-    asking DNS. ``loopback`` lists exact (host, port) pairs that may be loopback: a local
-    API URL and nothing else.
+    asking DNS. ``loopback`` lists exact (host, port) pairs that may be loopback: a
+    local API URL and nothing else.
     """
 
     ports: frozenset[int]
@@ -83,7 +83,7 @@ class Policy:
 
 
 def parse_static_hosts(text: str) -> dict[str, tuple[str, int]]:
-    """Read "name=address:port,..." (IPv6 in brackets); raise ValueError when malformed."""
+    """Read "name=address:port,..." (IPv6 in brackets); ValueError when malformed."""
     hosts: dict[str, tuple[str, int]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, equals, target = entry.partition("=")
