@@ -1,0 +1,42 @@
+"""``python -m dropstream.sandbox --state DIR --http-port N [--no-ip]``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from dropstream.sandbox.server import Sandbox
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status."""
+    parser = argparse.ArgumentParser(prog="dropstream.sandbox", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--http-port", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--no-ip", action="store_true", help="the warehouse's side only"
+    )
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    sandbox = Sandbox(options.state, options.http_port, with_ip=not options.no_ip)
+    try:
+        sandbox.start()
+    except OSError as error:
+        print(f"The sandbox cannot start: {error}", file=sys.stderr)
+        return 1
+    print(f"Sandbox at {sandbox.facts['url']}", flush=True)
+    ended.wait()
+    sandbox.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

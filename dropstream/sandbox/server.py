@@ -1,0 +1,214 @@
+"""The sandbox as a whole: starts and stops its servers and keeps their clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dropstream.sandbox import http_server, pages
+from dropstream.sandbox.http_server import Request, Response
+from dropstream.sandbox.ip import DEMO, TRY, InventoryPlanner
+from dropstream.sandbox.ip_api import ROOT as API_ROOT
+from dropstream.sandbox.journal import Journal
+from dropstream.sandbox.ssh_server import SshSide
+from dropstream.sandbox.state import Doc, Secrets, StateFolder
+from dropstream.sandbox.warehouse import HOST, Warehouse
+
+FACTS = "facts.json"
+SKUS = 5_000
+
+log = logging.getLogger(__name__)
+
+
+class Sandbox:
+    """Both far sides on 127.0.0.1; a context manager that runs its own threads.
+
+    Intervals are seconds; None leaves the work to whoever calls it. ``http_port`` 0
+    takes the port of last time or any free one.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path | str,
+        http_port: int = 0,
+        *,
+        with_ip: bool = True,
+        skus: int = SKUS,
+        tick_s: float | None = 1.0,
+        sync_s: float | None = 5.0,
+        sync_lead_s: float = 0.0,
+        stock_interval_s: float | None = 60.0,
+        receipt_delay_s: float = 1.5,
+        folder_names: dict[str, str] | None = None,
+    ) -> None:
+        self.state = StateFolder(Path(state_dir).absolute())
+        self.secrets = Secrets(self.state)
+        self.journal = Journal()
+        self.sync_s = sync_s
+        self.tick_s = tick_s
+        self.facts: Doc = {}
+        self.warehouse = Warehouse(
+            self.state,
+            self.secrets,
+            self.journal,
+            skus=skus,
+            stock_interval_s=stock_interval_s,
+            receipt_delay_s=receipt_delay_s,
+        )
+        self._ip = self._planner(skus, sync_lead_s, folder_names) if with_ip else None
+        self._http_port = http_port
+        self._http: ThreadingHTTPServer | None = None
+        self._http_thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(
+            target=self._loop.run_forever, name="sandbox-loop", daemon=True
+        )
+        self._clocks: list[Any] = []
+
+    def _planner(
+        self, skus: int, sync_lead_s: float, folder_names: dict[str, str] | None
+    ) -> InventoryPlanner:
+        return InventoryPlanner(
+            self.state,
+            self.secrets,
+            self.journal,
+            skus=skus,
+            sync_lead_s=sync_lead_s,
+            folder_names=folder_names or {},
+        )
+
+    @property
+    def ip(self) -> InventoryPlanner:
+        """Return Inventory Planner's side; RuntimeError when there is none."""
+        if self._ip is None:
+            raise RuntimeError("this sandbox has no Inventory Planner")
+        return self._ip
+
+    @property
+    def has_ip(self) -> bool:
+        """Say whether Inventory Planner's side is here."""
+        return self._ip is not None
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Serve, then write ``facts.json``. Raises OSError when a port is taken."""
+        self.state.remove(FACTS)
+        self.warehouse.start()
+        self._http = self._open_http()
+        self._loop_thread.start()
+        for side in self._sides():
+            self._run(side.listen())
+        self._http_thread = threading.Thread(
+            target=self._http.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name="sandbox-http",
+            daemon=True,
+        )
+        self._http_thread.start()
+        self._every(self.tick_s, self.warehouse.tick)
+        if self._ip is not None:
+            self._every(self.sync_s, self.sync_all)
+        self.facts = self._facts(self._http.server_address[1])
+        self.state.save(FACTS, self.facts)
+
+    def stop(self) -> None:
+        """Stop serving; the state stays on disk."""
+        self.state.remove(FACTS)
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+        for clock in self._clocks:
+            clock.cancel()
+        for side in self._sides():
+            self._run(side.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop_thread.join()
+        self._loop.close()
+
+    def rotate_host_key(self, side: str) -> None:
+        """Give ``ip`` or ``warehouse`` another host key on the same port."""
+        named = {one.name: one for one in self._sides()}
+        self._run(named[side].rotate_host_key())
+
+    def sync_all(self) -> None:
+        """Run the nightly sync of every account."""
+        for account_id in self.ip.accounts:
+            self.ip.sync_now(account_id)
+
+    def answer(self, request: Request) -> Response:
+        """Answer an HTTP request: IP's API or a page."""
+        if self._ip is not None and request.path.startswith(API_ROOT):
+            return self._ip.answer(request)
+        return pages.answer(self, request)
+
+    def _sides(self) -> list[SshSide]:
+        sides: list[SshSide] = [self.warehouse.ssh]
+        return sides if self._ip is None else [*sides, self._ip.ssh]
+
+    def _open_http(self) -> ThreadingHTTPServer:
+        wanted = self._http_port or self.secrets.port("http")
+        try:
+            server = http_server.serve(wanted, self.answer)
+        except OSError:
+            if self._http_port or not wanted:
+                raise
+            server = http_server.serve(0, self.answer)
+        self.secrets.keep_port("http", server.server_address[1])
+        return server
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
+
+    def _every(self, interval_s: float | None, work: Callable[[], object]) -> None:
+        if interval_s is None:
+            return
+
+        async def clock(wait_s: float) -> None:
+            while True:
+                await asyncio.sleep(wait_s)
+                started = time.monotonic()
+                try:
+                    work()
+                except Exception:
+                    log.exception("the sandbox's clock stumbled")
+                log.debug("clock took %.3f s", time.monotonic() - started)
+
+        self._clocks.append(
+            asyncio.run_coroutine_threadsafe(clock(interval_s), self._loop)
+        )
+
+    def _facts(self, http_port: int) -> Doc:
+        url = f"http://127.0.0.1:{http_port}"
+        hosts = [f"{HOST}=127.0.0.1:{self.warehouse.ssh.port}"]
+        users = self.warehouse.users
+        people: dict[str, Doc] = {
+            "demo": {"connection_string": users["demo"].connection_string()},
+            "try": {"connection_string": users["try"].connection_string()},
+        }
+        facts: Doc = {"url": url}
+        if self._ip is not None:
+            facts["api_url"] = f"{url}/"
+            port = self._ip.ssh.port
+            hosts += [f"{e}=127.0.0.1:{port}" for e in self.secrets.endpoints()]
+            for name, account_id in (("demo", DEMO), ("try", TRY)):
+                key = self._ip.accounts[account_id].key
+                people[name] |= {"account_id": account_id, "api_key": key}
+        return facts | {"outbound_hosts": ",".join(hosts)} | people

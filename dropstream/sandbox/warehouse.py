@@ -1,0 +1,477 @@
+"""The warehouse's side: an SFTP folder that reports stock and takes orders.
+
+Each user has a folder with ``/in`` (orders for the warehouse) and ``/out`` (stock and
+receipts from it). Files appear in ``/out`` under their name only when complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import io
+import math
+import random
+import re
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from dropstream.sandbox import seed
+from dropstream.sandbox.journal import Journal
+from dropstream.sandbox.ssh_server import Fault, Files, Handler, Session, SshSide
+from dropstream.sandbox.state import Secrets, StateFolder
+
+HOST = "warehouse.sandbox.example"
+USERS = ("demo", "try")
+FACILITIES = ("RENO", "DALLAS")
+STOCK_HEADER = [
+    "sku",
+    "facility",
+    "available",
+    "on_hand",
+    "committed",
+    "reported_at",
+]
+ORDER_HEADER = [
+    "po_id",
+    "po_number",
+    "vendor",
+    "expected_on",
+    "line_id",
+    "sku",
+    "title",
+    "quantity",
+]
+RECEIPT_HEADER = [
+    "receipt_id",
+    "po_id",
+    "po_number",
+    "line_id",
+    "sku",
+    "quantity",
+    "received_at",
+]
+CHANGED_AT_ONCE = 20
+OUT_KEPT = 200
+ORDERS_KEPT = 500
+
+
+@dataclass
+class OrderLine:
+    """One line of an order: what is expected and what came so far."""
+
+    line_id: str
+    sku: str
+    title: str
+    quantity: str
+    received: str = "0"
+
+    def left(self) -> Decimal:
+        """Return what has not come yet."""
+        return Decimal(self.quantity) - Decimal(self.received)
+
+
+@dataclass
+class Order:
+    """An order as the warehouse holds it. ``copies`` above one: it came again."""
+
+    po_id: str
+    po_number: str
+    vendor: str
+    expected_on: str
+    file: str
+    taken_at: float
+    lines: list[OrderLine]
+    in_parts: bool = False
+    copies: int = 1
+    receipts: list[str] = field(default_factory=list)
+
+    def is_received(self) -> bool:
+        """Say whether everything has come."""
+        return all(line.left() <= 0 for line in self.lines)
+
+
+@dataclass
+class User:
+    """One log-in with its folder, stock and orders. Change it under the lock."""
+
+    name: str
+    password: str = field(repr=False)
+    folder: Path
+    store: Path
+    stock: dict[str, dict[str, list[int]]]
+    """SKU → facility → [on hand, committed]."""
+    orders: list[Order]
+    rejected: list[list[str]]
+    """[file name, why] of each file in /in that is no order."""
+    in_parts: bool = False
+    last_stock_name: str = ""
+    full_stock_name: str = ""
+
+    @property
+    def incoming(self) -> Path:
+        """Return the folder that its client writes orders into."""
+        return self.folder / "in"
+
+    @property
+    def outgoing(self) -> Path:
+        """Return the folder that its client reads."""
+        return self.folder / "out"
+
+    def connection_string(self) -> str:
+        """Return what the warehouse hands to whoever integrates."""
+        return f"sftp://{self.name}:{self.password}@{HOST}:22"
+
+    def order(self, po_id: str) -> Order | None:
+        """Return the order with that id."""
+        return next((o for o in self.orders if o.po_id == po_id), None)
+
+    def doubled(self) -> list[Order]:
+        """Return the orders that came more than once."""
+        return [order for order in self.orders if order.copies > 1]
+
+
+class Warehouse:
+    """Both users of the warehouse and everything that its people do by themselves."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        secrets: Secrets,
+        journal: Journal,
+        *,
+        skus: int,
+        stock_interval_s: float | None,
+        receipt_delay_s: float,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.state = state
+        self.stock_interval_s = stock_interval_s
+        self.receipt_delay_s = receipt_delay_s
+        self.ssh = WarehouseSide("warehouse", self, state, secrets, journal)
+        self._random = random.Random()  # noqa: S311 - made-up stock
+        self._stock_due = math.inf
+        self.users = {name: self._load(name, secrets, skus) for name in USERS}
+
+    @property
+    def sftp_faults(self) -> list[Fault]:
+        """Return the list of scripted faults of the folders, to be added to."""
+        return self.ssh.faults
+
+    def start(self) -> None:
+        """Report the full stock where that never happened, and start the clock."""
+        with self.lock:
+            for user in self.users.values():
+                if not (user.outgoing / user.full_stock_name).is_file():
+                    self.report_full_stock(user)
+        if self.stock_interval_s is not None:
+            self._stock_due = time.monotonic() + self.stock_interval_s
+
+    def tick(self) -> None:
+        """Do what is due: take orders, send receipts, report changed stock."""
+        with self.lock:
+            for user in self.users.values():
+                self._take_orders(user)
+                self._send_due_receipts(user)
+            if self.stock_interval_s is not None and self._stock_due < time.monotonic():
+                self._stock_due = time.monotonic() + self.stock_interval_s
+                for user in self.users.values():
+                    self.change_stock(user)
+
+    def change_stock(self, user: User, count: int = CHANGED_AT_ONCE) -> str:
+        """Change some SKUs and report only them; return the file's name."""
+        with self.lock:
+            changed = self._random.sample(
+                sorted(user.stock), min(count, len(user.stock))
+            )
+            for sku in changed:
+                for facility in FACILITIES:
+                    user.stock[sku][facility] = random_level(self._random)
+            return self._report_stock(user, sorted(changed))
+
+    def set_stock(self, user: User, sku: str, facility: str, on_hand: int) -> str:
+        """Set one figure, nothing committed, and report it; return the file's name."""
+        with self.lock:
+            user.stock.setdefault(sku, {})[facility] = [on_hand, 0]
+            return self._report_stock(user, [sku])
+
+    def report_full_stock(self, user: User) -> str:
+        """Report every SKU; return the file's name."""
+        with self.lock:
+            user.full_stock_name = self._report_stock(user, sorted(user.stock))
+            self._save(user)
+            return user.full_stock_name
+
+    def receive(self, user: User, po_id: str, *, in_parts: bool = False) -> str:
+        """Receive what is left of an order, or half of it; return the receipt's name.
+
+        Raises KeyError for an unknown order and ValueError when nothing is left.
+        """
+        with self.lock:
+            order = user.order(po_id)
+            if order is None:
+                raise KeyError(po_id)
+            rows = [
+                (line, half(line.left()) if in_parts else line.left())
+                for line in order.lines
+                if line.left() > 0
+            ]
+            if not rows:
+                raise ValueError("nothing is left to receive")
+            name = self._write_receipt(user, order, rows)
+            order.in_parts = in_parts
+            self._save(user)
+            return name
+
+    def set_in_parts(self, user: User, in_parts: bool) -> None:
+        """Choose whether new orders are received in full or in two parts."""
+        with self.lock:
+            user.in_parts = in_parts
+            self._save(user)
+
+    def _report_stock(self, user: User, skus: Iterable[str]) -> str:
+        at = datetime.now(UTC)
+        name = f"inv_{at:%Y%m%dT%H%M%S}.csv"
+        while name <= user.last_stock_name:  # one name a second, in order
+            at += timedelta(seconds=1)
+            name = f"inv_{at:%Y%m%dT%H%M%S}.csv"
+        reported_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        rows = [
+            [sku, facility, on_hand - committed, on_hand, committed, reported_at]
+            for sku in skus
+            for facility, (on_hand, committed) in user.stock[sku].items()
+        ]
+        user.last_stock_name = name
+        self._save_stock(user)
+        self._save(user)
+        self._publish(user, name, STOCK_HEADER, rows)
+        return name
+
+    def _publish(
+        self, user: User, name: str, header: list[str], rows: list[list[Any]]
+    ) -> None:
+        """Write under a hidden name, then rename: nobody sees half a file."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        hidden = user.outgoing / f".{name}.part"
+        hidden.write_text(text.getvalue(), encoding="utf-8", newline="")
+        hidden.replace(user.outgoing / name)
+        self._prune(user)
+
+    def _prune(self, user: User) -> None:
+        """Remove the oldest files; a newcomer must still find one full report."""
+        files = sorted(user.outgoing.glob("*.csv"), key=lambda p: p.stat().st_mtime_ns)
+        for path in files[:-OUT_KEPT]:
+            path.unlink(missing_ok=True)
+            if path.name == user.full_stock_name:
+                self.report_full_stock(user)
+
+    def _take_orders(self, user: User) -> None:
+        for path in sorted(user.incoming.glob("po_*.csv")):
+            try:
+                order = parse_order(path)
+            except FileNotFoundError:
+                continue  # its client took it away again
+            except ValueError as error:
+                user.rejected.append([path.name, str(error)])
+            else:
+                self._take(user, order)
+            self._save(user)
+            path.replace(user.store / f"{time.time():.6f}_{path.name}")
+
+    @staticmethod
+    def _take(user: User, order: Order) -> None:
+        known = user.order(order.po_id)
+        if known is not None:
+            known.copies += 1
+            return
+        order.in_parts = user.in_parts
+        user.orders.append(order)
+        del user.orders[:-ORDERS_KEPT]
+
+    def _send_due_receipts(self, user: User) -> None:
+        due = time.time() - self.receipt_delay_s
+        for order in list(user.orders):
+            if not order.receipts and order.taken_at <= due and not order.is_received():
+                self.receive(user, order.po_id, in_parts=order.in_parts)
+
+    def _write_receipt(
+        self, user: User, order: Order, rows: list[tuple[OrderLine, Decimal]]
+    ) -> str:
+        number = len(order.receipts) + 1
+        shown = re.sub(r"[^\w.-]", "-", order.po_number)
+        while (user.outgoing / f"rcp_{shown}_{number}.csv").exists():
+            number += 1
+        name = f"rcp_{shown}_{number}.csv"
+        receipt_id = f"R-{order.po_id}-{len(order.receipts) + 1}"
+        received_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        head = [receipt_id, order.po_id, order.po_number]
+        self._publish(
+            user,
+            name,
+            RECEIPT_HEADER,
+            [
+                [*head, line.line_id, line.sku, f"{quantity:f}", received_at]
+                for line, quantity in rows
+            ],
+        )
+        for line, quantity in rows:
+            line.received = f"{Decimal(line.received) + quantity:f}"
+        order.receipts.append(name)
+        return name
+
+    def _save(self, user: User) -> None:
+        doc = {
+            "orders": [asdict(order) for order in user.orders],
+            "rejected": user.rejected,
+            "in_parts": user.in_parts,
+            "last_stock_name": user.last_stock_name,
+            "full_stock_name": user.full_stock_name,
+        }
+        self.state.save(f"warehouse_{user.name}.json", doc)
+
+    def _save_stock(self, user: User) -> None:
+        self.state.save(f"warehouse_{user.name}_stock.json", user.stock)
+
+    def _load(self, name: str, secrets: Secrets, skus: int) -> User:
+        doc = self.state.load(f"warehouse_{name}.json", {})
+        stock = self.state.load(f"warehouse_{name}_stock.json", None)
+        user = User(
+            name=name,
+            password=secrets.password(name),
+            folder=self.state.folder("warehouse", name),
+            store=self.state.folder("warehouse", "taken", name),
+            stock=first_stock(name, skus) if stock is None else stock,
+            orders=[
+                Order(**row | {"lines": [OrderLine(**line) for line in row["lines"]]})
+                for row in doc.get("orders", ())
+            ],
+            rejected=doc.get("rejected", []),
+            in_parts=doc.get("in_parts", False),
+            last_stock_name=doc.get("last_stock_name", ""),
+            full_stock_name=doc.get("full_stock_name", "none"),
+        )
+        user.incoming.mkdir(exist_ok=True)
+        user.outgoing.mkdir(exist_ok=True)
+        return user
+
+
+def random_level(source: random.Random) -> list[int]:
+    """Return [on hand, committed] of a SKU in one facility."""
+    on_hand = source.randrange(0, 400)
+    return [on_hand, source.randrange(0, on_hand // 4 + 1)]
+
+
+def first_stock(user: str, skus: int) -> dict[str, dict[str, list[int]]]:
+    """Return the stock a user starts with: the same one every time."""
+    source = random.Random(user)  # noqa: S311 - made-up stock
+    return {
+        seed.sku(number): {name: random_level(source) for name in FACILITIES}
+        for number in range(1, skus + 1)
+    }
+
+
+def half(quantity: Decimal) -> Decimal:
+    """Return a first part: half, rounded up to a whole piece where that is less."""
+    part = (quantity / 2).to_integral_value(rounding="ROUND_CEILING")
+    return part if part < quantity else quantity / 2
+
+
+def parse_order(path: Path) -> Order:
+    """Read an order file.
+
+    Raises ValueError, which says why, when it is no order.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise ValueError(f"not CSV: {error}") from None
+    if not rows or rows[0] != ORDER_HEADER:
+        raise ValueError("another header than " + ",".join(ORDER_HEADER))
+    if len(rows) == 1:
+        raise ValueError("no lines")
+    if any(len(row) != len(ORDER_HEADER) for row in rows):
+        raise ValueError("a row with too few or too many cells")
+    heads = {tuple(row[:4]) for row in rows[1:]}
+    if len(heads) != 1:
+        raise ValueError("more than one order in the file")
+    po_id, po_number, vendor, expected_on = heads.pop()
+    if not po_id or not po_number:
+        raise ValueError("no po_id or po_number")
+    lines = [OrderLine(row[4], row[5], row[6], as_quantity(row[7])) for row in rows[1:]]
+    return Order(po_id, po_number, vendor, expected_on, path.name, time.time(), lines)
+
+
+def as_quantity(text: str) -> str:
+    """Return a quantity as written; ValueError when it is not above zero."""
+    try:
+        quantity = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"quantity is not a number: {text[:40]!r}") from None
+    if not quantity.is_finite() or quantity <= 0:
+        raise ValueError(f"quantity is not above zero: {text[:40]!r}")
+    return text
+
+
+class WarehouseSide(SshSide):
+    """The warehouse's SSH server: user name and password."""
+
+    def __init__(
+        self,
+        name: str,
+        warehouse: Warehouse,
+        state: StateFolder,
+        secrets: Secrets,
+        journal: Journal,
+    ) -> None:
+        super().__init__(name, state, secrets, journal)
+        self.warehouse = warehouse
+
+    def connection(self) -> asyncssh.SSHServer:
+        return WarehouseServer(self)
+
+
+class WarehouseServer(asyncssh.SSHServer):
+    """One connection to the warehouse."""
+
+    def __init__(self, side: WarehouseSide) -> None:
+        self._side = side
+        self._user: User | None = None
+
+    def begin_auth(self, username: str) -> bool:
+        self._side.journal.add("warehouse", username, "auth")
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        self._user = None
+        user = self._side.warehouse.users.get(username)
+        if user is None or self._side.refuses(username):
+            return False
+        if hmac.compare_digest(user.password.encode(), password.encode()):
+            self._user = user
+        return self._user is not None
+
+    def auth_completed(self) -> None:
+        if self._user is not None:
+            self._side.journal.add("warehouse", self._user.name, "login")
+
+    def session_requested(self) -> Session:
+        return Session(self._files, Handler)
+
+    def _files(self, chan: Any) -> Files:
+        if self._user is None:
+            raise asyncssh.SFTPPermissionDenied("not logged in")
+        return Files(chan, self._user.folder, self._user.name, self._side)
