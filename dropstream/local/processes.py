@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -50,3 +53,91 @@ def command_line(pid: int) -> str:
         check=False,
     )
     return shown.stdout.strip()
+
+
+def free_port(wanted: int = 0) -> int:
+    """Return `wanted` or the next free port on the loopback; 0 takes any."""
+    last = wanted + 100 if wanted else wanted
+    for port in range(wanted, last + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError(f"No free port from {wanted} to {last}.")
+
+
+class Child:
+    """A programme of ours in its own session, logging to a file."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        orphan_signal: int = signal.SIGKILL,
+        patience_s: float = 15,
+    ) -> None:
+        self.name = name
+        self.command = list(command)
+        self.marker = " ".join(command)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = log
+        self._env = dict(env)
+        self._orphan_signal = orphan_signal
+        self._patience_s = patience_s
+
+    def start(self) -> None:
+        """Spawn it; call from the main thread only."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=dies_with_parent(self._orphan_signal),
+            )
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM; wait() later."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """Let it finish what it does; kill it when it takes too long."""
+        self.ask_to_stop()
+        if self.process is None:
+            return
+        try:
+            self.process.wait(self._patience_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and whatever it started."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def end_leftovers(pids_file: Path) -> int:
+    """Kill what a killed start left (where nothing tells children); return how many."""
+    try:
+        recorded: dict[str, str] = json.loads(pids_file.read_text())
+    except (OSError, ValueError):
+        return 0
+    ended = 0
+    for pid, marker in recorded.items():
+        # The marker: a pid may belong to somebody else by now.
+        if marker in command_line(int(pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+                ended += 1
+    pids_file.unlink(missing_ok=True)
+    return ended
