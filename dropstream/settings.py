@@ -42,6 +42,10 @@ SANDBOX_URL = env_str("SANDBOX_URL", "")
 
 # --- The clock of the engine
 TICK_SECONDS = env_number("TICK_SECONDS", 15)
+# A lease outlives a missed renewal or two and ends soon after its worker.
+LEASE_SECONDS = env_number("LEASE_SECONDS", 60)
+# A queued run whose bell got lost (Redis flushed) is rung again after this.
+RING_AGAIN_SECONDS = env_number("RING_AGAIN_SECONDS", 60)
 # The demo lets the minutes of schedules pass faster; refused by check --deploy.
 DEMO_CLOCK_SPEED = env_number("DEMO_CLOCK_SPEED", 1)
 
@@ -195,7 +199,9 @@ MFA_ADAPTER = "stores.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TRUST_ENABLED = True
 MFA_TRUST_COOKIE_AGE = timedelta(days=30)
-EMAIL_BACKEND = env_str("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_BACKEND = env_str(
+    "EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend"
+)
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "DropStream <no-reply@localhost>")
 
 # --- Browser

@@ -21,10 +21,12 @@ class PersonMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = audit.new_request_id()
         token = audit.origin.set(
-            audit.Origin(ip=request.META.get("REMOTE_ADDR") or None, request_id=request_id)
+            audit.Origin(
+                ip=request.META.get("REMOTE_ADDR") or None, request_id=request_id
+            )
         )
         try:
-            membership = membership_of(request.user)  # type: ignore[arg-type]
+            membership = membership_of(request.user)
             zone = membership.account.time_zone if membership else "UTC"
             with timezone.override(zoneinfo.ZoneInfo(zone)):
                 response = self.get_response(request)

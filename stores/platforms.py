@@ -23,7 +23,9 @@ class StorePlatform:
     # Takes `store` (None while it is being set up) besides the usual arguments.
     form_class: ClassVar[type[forms.Form]]
 
-    def save(self, store: Store, answers: Mapping[str, Any], *, by: User | None) -> None:
+    def save(
+        self, store: Store, answers: Mapping[str, Any], *, by: User | None
+    ) -> None:
         """Write typed answers to the platform's settings row, and audit what changed.
 
         Runs inside the caller's transaction. An empty secret keeps the stored one.

@@ -13,9 +13,7 @@ def keep_key_pair(
     *, account: Account, private_key: str, public_key: str, by: User | None
 ) -> SSHKey:
     """Store a freshly made pair; the private half is sealed to its row (K1, K2)."""
-    key = SSHKey(
-        account=account, key_type=public_key.split()[0], public_key=public_key
-    )
+    key = SSHKey(account=account, key_type=public_key.split()[0], public_key=public_key)
     key.seal("private_key", private_key)
     key.save()
     audit.record("ssh_key.made", key, by=by, after={"sha256": key.sha256})

@@ -32,7 +32,9 @@ class Activity(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["connection", "-id"], name="connections_activity_page"),
+            models.Index(
+                fields=["connection", "-id"], name="connections_activity_page"
+            ),
             models.Index(
                 fields=["order", "-id"],
                 condition=models.Q(order__isnull=False),

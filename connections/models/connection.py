@@ -49,9 +49,7 @@ class Connection(TenantModel):
         ]
         indexes = [
             # The list: an account's connections by name, cut by keyset.
-            models.Index(
-                fields=["account", "name", "id"], name="connections_list"
-            ),
+            models.Index(fields=["account", "name", "id"], name="connections_list"),
         ]
 
     def __str__(self) -> str:
@@ -95,9 +93,7 @@ class Channel(TenantModel):
         INVENTORY = "inventory", _("Inventory")
         PURCHASE_ORDERS = "purchase_orders", _("Purchase Orders")
 
-    connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="channels"
-    )
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="channels")
     type = models.CharField(max_length=30, choices=Type)
     enabled_at = models.DateTimeField(null=True, blank=True)
     sent_through = models.BigIntegerField(default=0)
@@ -147,9 +143,7 @@ class Schedule(TenantModel):
 class Location(TenantModel):
     """Maps a warehouse's facility to a WAREHOUSE_ID of the store platform."""
 
-    connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="locations"
-    )
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="locations")
     facility = models.CharField(max_length=100)
     location_id = models.CharField(max_length=256)
 

@@ -80,7 +80,9 @@ class Delivery(TenantModel):
             ),
         ]
         indexes = [
-            models.Index(fields=["connection", "-id"], name="connections_delivery_page"),
+            models.Index(
+                fields=["connection", "-id"], name="connections_delivery_page"
+            ),
         ]
 
     def __str__(self) -> str:

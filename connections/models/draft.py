@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -46,3 +49,22 @@ class ConnectionDraft(SealedMixin, TenantModel):
 
     def __str__(self) -> str:
         return self.name or str(_("Unnamed connection"))
+
+    def load(self) -> dict[str, Any]:
+        """Open the wizard's storage; empty when nothing was typed. Raises SealError."""
+        text = self.unseal("answers").reveal()
+        return json.loads(text) if text else {}
+
+    def keep(self, data: dict[str, Any]) -> None:
+        """Seal the wizard's storage. Does not save."""
+        self.seal("answers", json.dumps(data))
+
+    def answers(self, step: str) -> dict[str, str]:
+        """What was typed in a step, by field name; raw, perhaps invalid."""
+        typed = self.load().get("step_data", {}).get(step) or {}
+        prefix = f"{step}-"
+        return {
+            name.removeprefix(prefix): values[-1] if values else ""
+            for name, values in typed.items()
+            if name.startswith(prefix)
+        }

@@ -45,9 +45,7 @@ class PurchaseOrder(TenantModel):
         OFF_PERIOD = "off_period", _("Made while the connection was off")
         LINE_ERROR = "line_error", _("A line has no SKU or quantity")
 
-    store = models.ForeignKey(
-        Store, models.CASCADE, related_name="purchase_orders"
-    )
+    store = models.ForeignKey(Store, models.CASCADE, related_name="purchase_orders")
     connection = models.ForeignKey(
         Connection, models.SET_NULL, null=True, related_name="purchase_orders"
     )

@@ -60,6 +60,8 @@ class StockLevel(models.Model):
     available = models.DecimalField(max_digits=20, decimal_places=4)
     on_hand = models.DecimalField(max_digits=20, decimal_places=4, null=True)
     committed = models.DecimalField(max_digits=20, decimal_places=4, null=True)
+    # When the warehouse said so: a late, older file does not undo a newer figure.
+    reported_at = models.DateTimeField()
     change_number = models.BigIntegerField()
     changed_at = models.DateTimeField()
 

@@ -1,0 +1,1 @@
+"""Purchase orders: store platform to warehouse and back (dropstream.md §6)."""

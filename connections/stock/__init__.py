@@ -1,0 +1,1 @@
+"""Stock: warehouse to store platform, one way (dropstream.md §5)."""

@@ -133,7 +133,8 @@ class Sftp:
             kind, body = self._ask(_READDIR, _string(handle))
             if kind == _STATUS and _status_of(body) == _EOF:
                 break
-            self._expect(_NAME, kind, body)
+            # Some servers look for the folder only now.
+            self._expect(_NAME, kind, body, missing="folder_missing")
             files += _read_names(body)
             if len(files) > _MOST_ENTRIES:
                 raise WireError("file_too_large", f"more than {_MOST_ENTRIES} entries")

@@ -32,9 +32,7 @@ class SSHKey(SealedMixin, TenantModel):
         CURRENT = "current", _("Current")
         RETIRED = "retired", _("Retired")
 
-    store = models.ForeignKey(
-        Store, models.CASCADE, null=True, related_name="ssh_keys"
-    )
+    store = models.ForeignKey(Store, models.CASCADE, null=True, related_name="ssh_keys")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     key_type = models.CharField(max_length=40)
     public_key = models.TextField(help_text=_("One OpenSSH line."))

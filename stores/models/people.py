@@ -30,13 +30,17 @@ class Account(models.Model):
 class UserManager(BaseUserManager["User"]):
     """People are known by their e-mail address, whatever its case."""
 
-    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+    def create_user(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> User:
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
-    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+    def create_superuser(
+        self, email: str, password: str | None = None, **fields: Any
+    ) -> User:
         return self.create_user(
             email, password, is_staff=True, is_superuser=True, **fields
         )
@@ -62,7 +66,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS = []
 
     def __str__(self) -> str:
         return self.full_name or self.email
@@ -121,7 +125,7 @@ class Membership(models.Model):
         from stores.models.trade import Merchant
 
         if self.role == Role.MERCHANT:
-            return Merchant.objects.filter(pk=self.merchant_id)
+            return Merchant.objects.filter(people=self)
         if self.role == Role.STAFF and self.is_scoped:
             return self.scope.all()
         return None

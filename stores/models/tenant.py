@@ -50,9 +50,7 @@ class TenantModel(models.Model):
 
 def tenant_key(table: str) -> str:
     """SQL: let composite foreign keys point at a table's (id, account_id)."""
-    return (
-        f"ALTER TABLE {table} ADD CONSTRAINT {table}_tenant UNIQUE (id, account_id)"
-    )
+    return f"ALTER TABLE {table} ADD CONSTRAINT {table}_tenant UNIQUE (id, account_id)"
 
 
 def tenant_foreign_keys(table: str, **columns: str) -> list[str]:

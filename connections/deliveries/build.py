@@ -1,0 +1,48 @@
+"""Commit a file before its first byte is sent: rows, bytes, hash, name, upper bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connections.deliveries import bytes as file_bytes
+from connections.deliveries.names import new_name
+from connections.models import Delivery
+from connections.runs.context import RunContext
+
+
+def build(
+    context: RunContext,
+    *,
+    entity: Delivery.Entity,
+    prefix: str,
+    pieces: Iterable[bytes],
+    subject: str = "",
+    upper_bound: int = 0,
+) -> Delivery:
+    """Make a delivery of these bytes. Call inside `context.fenced()`.
+
+    `rows` is left for the caller, who knows it when the pieces are used up.
+    """
+    delivery = Delivery.objects.create(
+        account_id=context.run.account_id,
+        connection=context.connection,
+        channel=context.channel,
+        store=context.store,
+        entity=entity,
+        subject=subject,
+        name=new_name(prefix),
+        rows=0,
+        size=0,
+        upper_bound=upper_bound,
+    )
+    written = file_bytes.write(delivery, pieces)
+    delivery.size, delivery.sha256 = written.size, written.sha256
+    delivery.save(update_fields=["size", "sha256"])
+    return delivery
+
+
+def supersede(delivery: Delivery) -> None:
+    """Give way to newer values; only for one that never started."""
+    delivery.state = Delivery.State.SUPERSEDED
+    delivery.save(update_fields=["state"])
+    file_bytes.drop(delivery)

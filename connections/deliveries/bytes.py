@@ -1,0 +1,57 @@
+"""The one place that writes, reads and drops a delivery's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from connections.models import Delivery, DeliveryChunk
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the file came to."""
+
+    size: int
+    sha256: str
+
+
+def write(delivery: Delivery, pieces: Iterable[bytes]) -> Written:
+    """Keep a file's bytes in chunks of 1 MiB; memory stays constant."""
+    digest = hashlib.sha256()
+    size = 0
+    for n, chunk in enumerate(_chunks(pieces)):
+        digest.update(chunk)
+        size += len(chunk)
+        DeliveryChunk.objects.create(
+            delivery=delivery, n=n, data=zlib.compress(chunk, level=1)
+        )
+    return Written(size, digest.hexdigest())
+
+
+def read(delivery: Delivery) -> Iterator[bytes]:
+    """Yield the file again, chunk by chunk."""
+    chunks = delivery.chunks.order_by("n").values_list("data", flat=True)
+    # One row at a time: a chunk is a megabyte.
+    for data in chunks.iterator(chunk_size=1):
+        yield zlib.decompress(data)
+
+
+def drop(delivery: Delivery) -> None:
+    """Forget the bytes; the row keeps their hash and size."""
+    delivery.chunks.all().delete()
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer[:CHUNK_BYTES])
+            del buffer[:CHUNK_BYTES]
+    if buffer:
+        yield bytes(buffer)

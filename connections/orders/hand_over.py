@@ -1,0 +1,129 @@
+"""Hand orders to the warehouse as `po_*.csv`, each once (docs/formats.md)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections.deliveries import build, send
+from connections.deliveries.send import Visibility
+from connections.models import Delivery, HandOver, PurchaseOrder
+from connections.models.activity import note
+from connections.runs.context import RunContext
+from connections.warehouses import file_exchange
+from connections.wire.sftp import Sftp
+
+HEADER = (
+    "po_id",
+    "po_number",
+    "vendor",
+    "expected_on",
+    "line_id",
+    "sku",
+    "title",
+    "quantity",
+)
+PREFIX = "po"
+
+
+def hand_over(context: RunContext) -> None:
+    """Send every New order that nothing holds; finish what an earlier run began.
+
+    Raises WireError, Problem.
+    """
+    if not (_unfinished(context) or _ready(context).exists()):
+        return
+    in_folder = file_exchange.settings_of(context.warehouse).in_folder
+    with file_exchange.open_warehouse(context.warehouse, context.deadline()) as sftp:
+        for delivery in _unfinished(context):
+            _send(context, sftp, in_folder, delivery)
+        for order in _ready(context).order_by("pk"):
+            _send(context, sftp, in_folder, _build(context, order))
+
+
+def _ready(context: RunContext) -> QuerySet[PurchaseOrder]:
+    return PurchaseOrder.objects.filter(
+        connection=context.connection, status=PurchaseOrder.Status.NEW, held=""
+    )
+
+
+def _unfinished(context: RunContext) -> list[Delivery]:
+    return list(
+        Delivery.objects.unfinished()
+        .filter(channel=context.channel, entity=Delivery.Entity.PURCHASE_ORDER)
+        .order_by("pk")
+    )
+
+
+def _build(context: RunContext, order: PurchaseOrder) -> Delivery:
+    """Commit the file and its tombstone: from here on the order counts as sent once."""
+    with context.effect():
+        delivery = build.build(
+            context,
+            entity=Delivery.Entity.PURCHASE_ORDER,
+            subject=str(order.public_id),
+            prefix=PREFIX,
+            pieces=_csv(order),
+        )
+        delivery.rows = order.lines.count()
+        delivery.save(update_fields=["rows"])
+        HandOver.objects.create(
+            account_id=order.account_id,
+            store=context.store,
+            external_id=order.external_id,
+            file_name=delivery.name,
+            delivery=delivery,
+        )
+    return delivery
+
+
+def _send(context: RunContext, sftp: Sftp, in_folder: str, delivery: Delivery) -> None:
+    send.send(
+        context,
+        delivery,
+        sftp,
+        folder=delivery.folder or in_folder,
+        visibility=Visibility.RENAME,
+        on_delivered=lambda done: _set_open(context, done),
+    )
+    context.count("orders_sent")
+
+
+def _set_open(context: RunContext, delivery: Delivery) -> None:
+    order = PurchaseOrder.objects.get(public_id=delivery.subject)
+    # A receipt may have come first: then the order is further on already.
+    PurchaseOrder.objects.filter(pk=order.pk, status=PurchaseOrder.Status.NEW).update(
+        status=PurchaseOrder.Status.OPEN, changed_at=timezone.now()
+    )
+    note(
+        "order_sent",
+        connection=context.connection,
+        run=context.run,
+        order=order,
+        number=str(order),
+        file=delivery.name,
+    )
+
+
+def _csv(order: PurchaseOrder) -> Iterator[bytes]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for line in order.lines.all():
+        writer.writerow(
+            (
+                order.external_id,
+                order.reference,
+                order.vendor,
+                order.expected_on or "",
+                line.line_id,
+                line.sku,
+                " ".join(line.title.split()),
+                f"{line.quantity.normalize():f}",
+            )
+        )
+    yield text.getvalue().encode()

@@ -1,0 +1,228 @@
+"""Read `rcp_*.csv` from the warehouse: what arrived adds up, each receipt once."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from connections.models import (
+    PurchaseOrder,
+    PurchaseOrderLine,
+    Receipt,
+    ReceiptLine,
+)
+from connections.models.activity import note
+from connections.runs.context import RunContext
+from connections.warehouses import file_exchange, inbox
+
+PREFIX = "rcp_"
+REQUIRED = ("receipt_id", "sku", "quantity")
+Status = PurchaseOrder.Status
+
+
+@dataclass
+class ReportedReceipt:
+    """One receipt as a file tells it."""
+
+    external_id: str
+    po_id: str
+    po_number: str
+    received_at: datetime | None
+    lines: list[tuple[str, str, Decimal]] = field(default_factory=list)  # id, sku, qty
+
+
+def read_receipts(context: RunContext) -> None:
+    """Apply every new `rcp_*.csv`, oldest first; a bad one never stops the next."""
+    warehouse = context.warehouse
+    with file_exchange.open_warehouse(warehouse, context.deadline()) as sftp:
+        for file in inbox.unread(sftp, warehouse, PREFIX, Receipt):
+            try:
+                found = parse(inbox.rows_of(sftp, file))
+            except inbox.UnfinishedFileError:
+                context.count("files_unfinished")
+            except UnicodeDecodeError:
+                _refuse(context, file.name, "the file is not UTF-8 text")
+            except (ValueError, csv.Error) as error:
+                _refuse(context, file.name, str(error))
+            else:
+                for reported in found:
+                    _apply(context, file.name, reported)
+                context.count("files_read")
+
+
+def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
+    """Read a whole file. Raises ValueError with line and reason: a receipt is applied
+    in full or not at all."""
+    header = next(rows, None)
+    if not header:
+        raise ValueError("the file is empty")
+    columns = {name.strip().casefold(): at for at, name in enumerate(header)}
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing or not columns.keys() & {"po_id", "po_number"}:
+        raise ValueError("columns are missing: " + ", ".join(missing or ["po_id"]))
+    receipts: dict[str, ReportedReceipt] = {}
+    for line, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise ValueError(f"line {line}: {len(row)} values instead of {len(header)}")
+        value = {name: row[at].strip() for name, at in columns.items()}
+        if not value["receipt_id"]:
+            raise ValueError(f"line {line}: receipt_id is empty")
+        receipt = receipts.setdefault(
+            value["receipt_id"],
+            ReportedReceipt(
+                external_id=value["receipt_id"][:128],
+                po_id=value.get("po_id", ""),
+                po_number=value.get("po_number", ""),
+                received_at=_time(line, value.get("received_at", "")),
+            ),
+        )
+        receipt.lines.append(
+            (value.get("line_id", ""), value["sku"], _quantity(line, value["quantity"]))
+        )
+    if not receipts:
+        raise ValueError("the file holds no receipt")
+    return list(receipts.values())
+
+
+def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> None:
+    """Store one receipt and add it up, in one transaction."""
+    with context.fenced():
+        order = _order_of(context, reported)
+        receipt = Receipt(
+            account_id=context.run.account_id,
+            warehouse=context.warehouse,
+            order=order,
+            external_id=reported.external_id,
+            file_name=file_name,
+            state=Receipt.State.COMPLETED,
+            received_at=reported.received_at,
+        )
+        if order is None:
+            receipt.state = Receipt.State.ERROR
+            receipt.error = (
+                f"No order {reported.po_number or reported.po_id} of this warehouse."
+            )
+        Receipt.objects.bulk_create([receipt], ignore_conflicts=True)
+        stored = Receipt.objects.filter(public_id=receipt.public_id).first()
+        if stored is None:
+            context.count("receipts_repeated")  # sent again in another file
+            return
+        lines = list(order.lines.all()) if order else []
+        ReceiptLine.objects.bulk_create(
+            ReceiptLine(
+                receipt=stored,
+                line=_line_of(lines, line_id, sku),
+                sku=sku[:256],
+                quantity=quantity,
+            )
+            for line_id, sku, quantity in reported.lines
+        )
+        context.count("receipts_read")
+        if order is not None:
+            add_up(order)
+            note(
+                "order_received",
+                connection=order.connection or context.connection,
+                run=context.run,
+                order=order,
+                number=str(order),
+                receipt=reported.external_id,
+                status=order.status,
+            )
+
+
+def add_up(order: PurchaseOrder) -> None:
+    """Set the lines' received sums and the status from all receipts.
+
+    Computed afresh from the receipts each time: nothing counts twice. The order's row
+    must be locked.
+    """
+    sums: dict[int, Decimal] = defaultdict(Decimal)
+    totals = (
+        ReceiptLine.objects.filter(
+            receipt__order=order, receipt__state=Receipt.State.COMPLETED
+        )
+        .exclude(line=None)
+        .values_list("line")
+        .annotate(total=Sum("quantity"))
+    )
+    sums.update({line: total for line, total in totals if line is not None})
+    lines = list(order.lines.all())
+    for line in lines:
+        line.received = sums[line.pk]
+    PurchaseOrderLine.objects.bulk_update(lines, ["received"])
+    moving = (Status.NEW, Status.OPEN, Status.PARTIALLY_RECEIVED, Status.DELAYED)
+    if order.status in moving and any(line.received > 0 for line in lines):
+        whole = all(line.received >= line.quantity for line in lines)
+        order.status = Status.RECEIVED if whole else Status.PARTIALLY_RECEIVED
+        order.changed_at = timezone.now()
+        order.save(update_fields=["status", "changed_at"])
+
+
+def _order_of(context: RunContext, reported: ReportedReceipt) -> PurchaseOrder | None:
+    """Find the order by the platform's id, else by a PO number that is its alone."""
+    orders = PurchaseOrder.objects.select_for_update(of=("self",)).filter(
+        connection__warehouse=context.warehouse
+    )
+    if reported.po_id:
+        return orders.filter(external_id=reported.po_id).first()
+    found = list(orders.filter(reference=reported.po_number)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _line_of(
+    lines: list[PurchaseOrderLine], line_id: str, sku: str
+) -> PurchaseOrderLine | None:
+    for line in lines:
+        if line_id and line.line_id == line_id:
+            return line
+    matching = [line for line in lines if line.sku == sku]
+    return matching[0] if matching else None
+
+
+def _refuse(context: RunContext, file_name: str, reason: str) -> None:
+    with context.fenced():
+        Receipt.objects.bulk_create(
+            [
+                Receipt(
+                    account_id=context.run.account_id,
+                    warehouse=context.warehouse,
+                    external_id=file_name[:128],
+                    file_name=file_name,
+                    state=Receipt.State.ERROR,
+                    error=reason[:500],
+                )
+            ],
+            ignore_conflicts=True,
+        )
+        context.count("files_refused")
+        context.note("receipt_refused", file=file_name, reason=reason)
+
+
+def _quantity(line: int, text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0 or number >= 10**15:
+        raise ValueError(f"line {line}: quantity is not a number: {text[:40]!r}")
+    return number
+
+
+def _time(line: int, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"line {line}: received_at is not a time") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,195 @@
+"""Tell the store platform what was received: quantities first, then the status.
+
+Read before write, absolute quantities that are never lowered, the echo verified by
+reading again, at most two writes per effect (inventory-planner.md §3.6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from decimal import Decimal
+
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from connections import platforms
+from connections.models import PurchaseOrder
+from connections.models.activity import note
+from connections.platforms import Acknowledgement, OrderSession, RemoteOrder
+from connections.problems import Problem
+from connections.runs.context import RunContext
+from connections.wire.errors import Kind, WireError
+
+WRITES_PER_EFFECT = 2
+Status = PurchaseOrder.Status
+
+
+def write_back(context: RunContext, session: OrderSession) -> None:
+    """Write what each order owes; one order's refusal never stops the others.
+
+    Raises WireError for what concerns all of them: network, key, throttling.
+    """
+    source = platforms.order_source(context.store)
+    wanted = source.acknowledgement(context.store)
+    for order in _owing(context, wanted).order_by("pk"):
+        try:
+            _write(context, session, order, wanted, source.same_status)
+        except Problem as problem:
+            _refuse(context, order, problem)
+        except WireError as error:
+            if error.kind != Kind.NEEDS_PERSON or error.code == "api_key_refused":
+                raise
+            _refuse(context, order, error)
+
+
+def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrder]:
+    """Orders with quantities or a status that the platform does not hold yet."""
+    owed = Q(pk__in=[])
+    if wanted.send_quantities:
+        owed |= Q(lines__received__gt=F("lines__received_there"))
+    if wanted.status:
+        due = [Status.RECEIVED]
+        if wanted.on_import:
+            due += [Status.OPEN, Status.PARTIALLY_RECEIVED]
+        owed |= Q(status__in=due, acknowledged_at__isnull=True)
+    return PurchaseOrder.objects.filter(
+        owed, connection=context.connection, write_refused=""
+    ).distinct()
+
+
+def _write(
+    context: RunContext,
+    session: OrderSession,
+    order: PurchaseOrder,
+    wanted: Acknowledgement,
+    same: Callable[[str, str], bool],
+) -> None:
+    remote = _readable(session, order)
+    done_there = bool(wanted.status) and same(remote.status, wanted.status)
+    if not done_there:
+        _check_untouched(order, remote, same)
+    if wanted.send_quantities:
+        remote = _write_quantities(context, session, order, remote)
+    status_due = wanted.on_import or order.status == Status.RECEIVED
+    if wanted.status and status_due and order.acknowledged_at is None:
+        _write_status(context, session, order, remote, wanted.status, same)
+
+
+def _write_quantities(
+    context: RunContext,
+    session: OrderSession,
+    order: PurchaseOrder,
+    remote: RemoteOrder,
+) -> RemoteOrder:
+    lines = list(order.lines.all())
+    external_ids = [line.external_id for line in lines]
+    if len(set(external_ids)) != len(external_ids):
+        raise Problem("order_lines_ambiguous")
+    there = {line.external_id: line.received for line in remote.lines}
+    ours = {line.external_id: line.received for line in lines}
+    owed = {
+        external_id: received
+        for external_id, received in ours.items()
+        if external_id in there and received > there[external_id]
+    }
+    if owed:
+        _intend(context, order, f"received {sorted(owed.items())}")
+        session.set_received(order.external_id, owed)
+        remote = _readable(session, order)
+        there = {line.external_id: line.received for line in remote.lines}
+        if any(
+            there.get(name, Decimal(0)) < received for name, received in owed.items()
+        ):
+            raise Problem("echo_mismatch", "received quantities")
+        context.count("quantities_written", len(owed))
+    with context.fenced():
+        for line in lines:
+            # A line that is gone there can never be told: it owes nothing any more.
+            line.received_there = max(
+                there.get(line.external_id, line.received), line.received_there
+            )
+            line.save(update_fields=["received_there"])
+        if owed:
+            _note(context, order, "order_quantities_sent", lines=len(owed))
+    return remote
+
+
+def _write_status(
+    context: RunContext,
+    session: OrderSession,
+    order: PurchaseOrder,
+    remote: RemoteOrder,
+    status: str,
+    same: Callable[[str, str], bool],
+) -> None:
+    if not same(remote.status, status):
+        _intend(context, order, f"status {status}")
+        session.set_status(order.external_id, status)
+        remote = _readable(session, order)
+        if not same(remote.status, status):
+            raise Problem("echo_mismatch", f"status is {remote.status}")
+        context.count("statuses_written")
+    with context.fenced():
+        order.acknowledged_at = timezone.now()
+        order.acknowledgement = status
+        order.remote_status = remote.status[:256]
+        order.save(
+            update_fields=["acknowledged_at", "acknowledgement", "remote_status"]
+        )
+        _note(context, order, "order_acknowledged", status=status)
+
+
+def _readable(session: OrderSession, order: PurchaseOrder) -> RemoteOrder:
+    remote = session.read(order.external_id)
+    if remote is None:
+        raise Problem("order_gone")
+    return remote
+
+
+def _check_untouched(
+    order: PurchaseOrder, remote: RemoteOrder, same: Callable[[str, str], bool]
+) -> None:
+    """Leave alone what somebody else locked, closed or cancelled (I4, I10)."""
+    if remote.readonly:
+        raise Problem("order_readonly")
+    ended = ("CLOSED", "CANCELLED")
+    if any(same(remote.status, word) for word in ended) and not any(
+        same(order.remote_status, word) for word in ended
+    ):
+        raise Problem("order_moved_there", remote.status)
+
+
+def _intend(context: RunContext, order: PurchaseOrder, effect: str) -> None:
+    """Count a write before it is made; a third one for the same effect is not (I11)."""
+    digest = hashlib.sha256(effect.encode()).hexdigest()
+    with context.effect():
+        attempts = order.write_attempts if order.write_effect == digest else 0
+        if attempts < WRITES_PER_EFFECT:
+            order.write_effect, order.write_attempts = digest, attempts + 1
+            order.save(update_fields=["write_effect", "write_attempts"])
+            return
+    raise Problem("echo_mismatch", "two writes did not stick")
+
+
+def _refuse(
+    context: RunContext, order: PurchaseOrder, error: Problem | WireError
+) -> None:
+    with context.fenced():
+        order.write_refused, order.error = error.code, error.detail
+        order.save(update_fields=["write_refused", "error"])
+        _note(context, order, "order_write_refused", code=error.code)
+    context.count("orders_refused")
+
+
+def _note(
+    context: RunContext, order: PurchaseOrder, event: str, **facts: object
+) -> None:
+    note(
+        event,
+        connection=context.connection,
+        run=context.run,
+        order=order,
+        number=str(order),
+        **facts,
+    )

@@ -1,0 +1,182 @@
+"""The ground's store platforms, extended with what flows through a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol, cast
+
+from connections.checks.findings import Finding
+from connections.models import Channel
+from connections.wire.sftp import Sftp
+from connections.wire.ssh import Deadline
+from stores import platforms
+from stores.models import Account, SSHKey, Store
+
+
+@dataclass(frozen=True)
+class StockFile:
+    """The stock file of a platform: name, header, and SQL for its columns.
+
+    `select` is a list of SQL expressions over `sku`, `location_id`, `available` and
+    `changed_at`, one for each column of `header`.
+    """
+
+    prefix: str
+    header: tuple[str, ...]
+    select: tuple[str, ...]
+
+
+class StockTarget(Protocol):
+    """Where a platform takes stock files."""
+
+    file: StockFile
+
+    def missing(self, store: Store) -> str | None:
+        """Return the code of what is not configured yet, or None."""
+
+    def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
+        """Log in to the drop. Raises WireError, Problem."""
+
+    def folder(self, store: Store, sftp: Sftp) -> str:
+        """Find the folder for stock files; never make one. Raises Problem."""
+
+
+@dataclass(frozen=True)
+class RemoteLine:
+    """A line of a platform's order. `received` is cumulative."""
+
+    external_id: str
+    line_id: str
+    sku: str
+    title: str
+    quantity: Decimal
+    received: Decimal
+
+
+@dataclass(frozen=True)
+class RemoteOrder:
+    """A platform's purchase order, typed; `document` is what came."""
+
+    external_id: str
+    reference: str
+    vendor: str
+    status: str
+    warehouse: str
+    readonly: bool
+    sendable: bool
+    created_at: datetime | None
+    modified_at: datetime | None
+    expected_on: date | None
+    lines: tuple[RemoteLine, ...]
+    document: dict[str, Any] = field(repr=False)
+
+
+class OrderSession(Protocol):
+    """A conversation with a store's order system; one run, one session."""
+
+    def orders(self) -> Iterator[Sequence[RemoteOrder | UnreadableOrder]]:
+        """Yield pages of the orders that match the store's filter."""
+
+    def read(self, external_id: str) -> RemoteOrder | None:
+        """Read one order; None when it is gone."""
+
+    def set_received(self, external_id: str, received: Mapping[str, Decimal]) -> None:
+        """Set absolute received quantities by the lines' external ids."""
+
+    def set_status(self, external_id: str, status: str) -> None:
+        """Set the order's status, verbatim."""
+
+    def close(self) -> None:
+        """End the conversation."""
+
+
+@dataclass(frozen=True)
+class UnreadableOrder:
+    """A document that could not be understood; the rest of its page is imported (I14)."""
+
+    external_id: str
+    reason: str
+    document: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """What is written back, and when (inventory-planner.md §3.6)."""
+
+    status: str
+    on_import: bool
+    send_quantities: bool
+
+
+class OrderSource(Protocol):
+    """Where a platform's purchase orders come from."""
+
+    def missing(self, store: Store) -> str | None:
+        """Return the code of what is not configured yet, or None."""
+
+    def open(self, store: Store, deadline: Deadline) -> OrderSession:
+        """Start a session. Raises WireError, Problem."""
+
+    def acknowledgement(self, store: Store) -> Acknowledgement:
+        """The store's settings for the write-back."""
+
+    def same_status(self, one: str, other: str) -> bool:
+        """Compare two statuses as the platform's people mean them."""
+
+
+class FlowPlatform(platforms.StorePlatform):
+    """A store platform with its channels; None: the channel is not supported."""
+
+    stock: ClassVar[StockTarget | None] = None
+    orders: ClassVar[OrderSource | None] = None
+
+    def channels(self) -> list[str]:
+        """The channel types that the platform supports."""
+        supported = [
+            (Channel.Type.INVENTORY, self.stock),
+            (Channel.Type.PURCHASE_ORDERS, self.orders),
+        ]
+        return [channel.value for channel, part in supported if part is not None]
+
+    def missing(self, store: Store, channel_type: str) -> str | None:
+        """Return the code of what a channel waits for, or None."""
+        part = self.stock if channel_type == Channel.Type.INVENTORY else self.orders
+        return part.missing(store) if part else None
+
+    def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
+        """Run the named checks of a saved store, yielding each as it ends."""
+        raise NotImplementedError
+
+    def draft_findings(
+        self,
+        account: Account,
+        answers: Mapping[str, Any],
+        key: SSHKey,
+        deadline: Deadline,
+    ) -> Iterator[Finding]:
+        """The same for answers that are not saved yet."""
+        raise NotImplementedError
+
+
+def of_slug(slug: str) -> FlowPlatform:
+    """Return a platform with its channels. Raises KeyError when not installed."""
+    return cast(FlowPlatform, platforms.get(slug))
+
+
+def of_store(store: Store) -> FlowPlatform:
+    """Return the store's platform with its channels."""
+    return of_slug(store.platform)
+
+
+def stock_target(store: Store) -> StockTarget:
+    """Return where the store's stock goes; its channel exists, so it is supported."""
+    return cast(StockTarget, of_store(store).stock)
+
+
+def order_source(store: Store) -> OrderSource:
+    """Return where the store's orders come from; its channel exists."""
+    return cast(OrderSource, of_store(store).orders)

@@ -1,0 +1,61 @@
+"""What a run's work is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from connections.models import Channel, Connection, SyncRun
+from connections.models.activity import note
+from connections.runs.lease import Lease
+from connections.wire.ssh import Deadline
+from stores.models import Store, Warehouse
+
+# Run deadline: 300 s plus the file's bytes at 64 kB/s (design.md §3, Queue).
+BASE_SECONDS = 300.0
+SLOWEST_BYTES_PER_S = 64_000
+
+
+class SwitchedOffError(Exception):
+    """The connection or its channel was turned off while the run worked."""
+
+
+class RunContext:
+    """One run, its rows, its lease and its deadline."""
+
+    def __init__(self, run: SyncRun, lease: Lease) -> None:
+        self.run = run
+        self.channel: Channel = run.channel
+        self.connection: Connection = run.connection
+        self.store: Store = run.connection.store
+        self.warehouse: Warehouse = run.connection.warehouse
+        self.counts: dict[str, Any] = {}
+        self._lease = lease
+
+    def fenced(self) -> AbstractContextManager[None]:
+        """A transaction that fails unless this run still holds the store's lease."""
+        return self._lease.fenced()
+
+    @contextmanager
+    def effect(self) -> Iterator[None]:
+        """A fenced transaction that commits the intent of an effect on a far side.
+
+        Off means off: raises SwitchedOffError when the switch was turned meanwhile.
+        """
+        with self.fenced():
+            if not Channel.objects.live().filter(pk=self.channel.pk).exists():
+                raise SwitchedOffError
+            yield
+
+    def deadline(self, size: int = 0) -> Deadline:
+        """A fresh deadline for one conversation that moves `size` bytes."""
+        return Deadline(BASE_SECONDS + size / SLOWEST_BYTES_PER_S)
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to the numbers that the run's page shows."""
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Append a line to the connection's timeline."""
+        note(event, connection=self.connection, run=self.run, **facts)

@@ -1,0 +1,45 @@
+"""The doors of the workers: an id in, one call, nothing out."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from connections.checks import execute as checks
+from connections.checks import subjects
+from connections.orders import jobs as orders
+from connections.runs import execute, queue
+from connections.runs.jobs import (
+    ORDERS_IMPORT,
+    ORDERS_STATUS,
+    STOCK_CHANGES,
+    STOCK_FULL,
+)
+from connections.stock import jobs as stock
+
+WORK = {
+    STOCK_CHANGES.slug: stock.changes,
+    STOCK_FULL.slug: stock.full,
+    ORDERS_IMPORT.slug: orders.import_and_hand_over,
+    ORDERS_STATUS.slug: orders.update_status,
+}
+
+
+@shared_task
+def tick() -> None:
+    """Find due work and ring for it; anything missed is found at the next tick."""
+    queue.make_due()
+    queue.reap()
+    queue.ring_due()
+    checks.tend()
+
+
+@shared_task
+def execute_run(run_id: int) -> None:
+    """Do one run's work, if nobody else does."""
+    execute.execute(run_id, WORK)
+
+
+@shared_task
+def execute_check(check_id: int) -> None:
+    """Do one check, if nobody else does."""
+    checks.execute(check_id, subjects.findings)

@@ -1,0 +1,92 @@
+"""Read files from a warehouse's /out: whole ones only, oldest first."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from connections.models import Receipt, StockReport
+from connections.wire.sftp import RemoteFile, Sftp, join_path
+from stores.models import Warehouse
+
+FILE_LIMIT_BYTES = 512 * 1024 * 1024
+
+
+class UnfinishedFileError(Exception):
+    """The warehouse is still writing the file; the next run reads it."""
+
+
+@dataclass(frozen=True)
+class OutFile:
+    """A file in /out that was not read before."""
+
+    name: str
+    path: str
+    size: int
+    modified_at: datetime
+
+
+def unread(
+    sftp: Sftp, warehouse: Warehouse, prefix: str, reader: type[StockReport | Receipt]
+) -> list[OutFile]:
+    """List `<prefix>*.csv` files of /out that nobody read yet, oldest first.
+
+    Files stay where they are: each is read once, known by warehouse and name.
+    """
+    folder = warehouse.file_exchange.out_folder
+    found = [
+        _out_file(folder, file)
+        for file in sftp.list_folder(folder)
+        if not file.is_folder
+        and file.name.startswith(prefix)
+        and file.name.endswith(".csv")
+    ]
+    names = [file.name for file in found]
+    field = "name" if reader is StockReport else "file_name"
+    rows = reader._default_manager.filter(
+        warehouse=warehouse, **{f"{field}__in": names}
+    )
+    read = set(rows.values_list(field, flat=True))
+    new = (file for file in found if file.name not in read)
+    return sorted(new, key=lambda file: (file.modified_at, file.name))
+
+
+def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
+    """Stream a file's rows, the header first. Raises WireError, UnicodeDecodeError,
+    csv.Error; UnfinishedFileError at its end when it grew or stops in mid-line."""
+    return csv.reader(_lines(_checked(sftp, file)), strict=True)
+
+
+def _out_file(folder: str, file: RemoteFile) -> OutFile:
+    return OutFile(
+        name=file.name,
+        path=join_path(folder, file.name),
+        size=file.size,
+        modified_at=datetime.fromtimestamp(file.modified_at, UTC),
+    )
+
+
+def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
+    size, last = 0, b""
+    for piece in sftp.read(file.path, limit=FILE_LIMIT_BYTES):
+        size += len(piece)
+        last = piece[-1:] or last
+        yield piece
+    if size != file.size or last != b"\n" or sftp.size_of(file.path) != size:
+        raise UnfinishedFileError(file.name)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Split at line feeds only: a quoted field may hold other separators."""
+    rest = b""
+    first = True
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8-sig" if first else "utf-8")
+            first = False
+            yield text + "\n"
+    if rest:
+        yield rest.decode("utf-8-sig" if first else "utf-8")

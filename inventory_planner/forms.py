@@ -1,0 +1,188 @@
+"""The fields of a store on Inventory Planner (dropstream.md §7, the table)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from inventory_planner import paste
+from inventory_planner.models import InventoryPlannerSettings
+from stores.models import Store
+
+ENDPOINT_EXAMPLE = "s-abc123.server.transfer.us-east-1.amazonaws.com"
+ENDPOINT_ERRORS = {
+    "scheme": _("This is not an SFTP endpoint. It reads like {example}."),
+    "password": _(
+        "Leave the password out: Inventory Planner knows this store by its public key."
+    ),
+    "host": _("This is not a host name. It reads like {example}."),
+    "port": _("The port after the host name is not a number up to 65535."),
+}
+
+
+class InventoryPlannerForm(forms.Form):
+    """Credentials and purchase-order settings; the public key is shown, never read.
+
+    `notices` says what was changed in what was pasted.
+    """
+
+    api_key = forms.CharField(
+        label=_("API Key"),
+        max_length=500,
+        required=False,
+        widget=forms.PasswordInput(
+            attrs={"autocomplete": "off", "spellcheck": "false"}, render_value=False
+        ),
+        help_text=_(
+            "The Inventory Planner API key, from Account → Settings → API → Generate "
+            "key. Keys work only for users with full access."
+        ),
+    )
+    ip_account = forms.CharField(
+        label=_("Account ID"),
+        max_length=500,
+        required=False,
+        help_text=_(
+            "The a= value in the Inventory Planner URL; you may paste the whole URL."
+        ),
+    )
+    sftp_endpoint = forms.CharField(
+        label=_("SFTP Endpoint"),
+        max_length=500,
+        required=False,
+        help_text=_(
+            "Inventory Planner generates it for the Advanced CSV connection, once the "
+            "public key above is registered there. You can add it later; until then "
+            "stock is held."
+        ),
+    )
+    sftp_username = forms.CharField(
+        label=_("SFTP username"),
+        max_length=100,
+        required=False,
+        help_text=_(
+            "Only if Inventory Planner gave you one. Otherwise the Account ID is used."
+        ),
+    )
+    import_status_filter = forms.CharField(
+        label=_("Import Status Filter"),
+        max_length=256,
+        required=False,
+        help_text=_(
+            "Only purchase orders in this Inventory Planner status are imported. "
+            "Leave it blank to import all."
+        ),
+    )
+    acknowledgement_status = forms.CharField(
+        label=_("Acknowledgement Status"),
+        max_length=256,
+        required=False,
+        help_text=_(
+            "The status that DropStream sets on the purchase order in Inventory "
+            "Planner once it is received. Leave it blank to set nothing."
+        ),
+    )
+    acknowledge_when = forms.ChoiceField(
+        label=_("Set it when the order is"),
+        choices=InventoryPlannerSettings.AcknowledgeWhen.choices,
+        initial=InventoryPlannerSettings.AcknowledgeWhen.RECEIVED,
+        required=False,
+    )
+    send_received_quantities = forms.BooleanField(
+        label=_("Send received quantities to Inventory Planner"),
+        required=False,
+        help_text=_("Writes how much arrived on each line, before the status."),
+    )
+
+    examples = {
+        "api_key": "a1b2c3d4e5…",
+        "ip_account": "123456",
+        "sftp_endpoint": ENDPOINT_EXAMPLE,
+        "import_status_filter": "ORDERED",
+        "acknowledgement_status": "CLOSED",
+    }
+    sections = (
+        (_("Credentials"), ("api_key", "ip_account", "sftp_endpoint", "sftp_username")),
+        (
+            _("Purchase Order Settings"),
+            (
+                "import_status_filter",
+                "acknowledgement_status",
+                "acknowledge_when",
+                "send_received_quantities",
+            ),
+        ),
+    )
+
+    def __init__(self, *args: Any, store: Store | None = None, **kwargs: Any) -> None:
+        self.notices: list[str] = []
+        super().__init__(*args, **kwargs)
+        self.store = store
+
+    def clean_api_key(self) -> str:
+        """Trim, and refuse what no HTTP header can carry (security.md F6)."""
+        key = paste.tidy(self.cleaned_data["api_key"])
+        if not key.isascii() or " " in key:
+            raise forms.ValidationError(
+                _(
+                    "An API key is one run of letters and digits. Copy it again from "
+                    "Account → Settings → API in Inventory Planner."
+                )
+            )
+        return key
+
+    def clean_ip_account(self) -> str:
+        typed = self.cleaned_data["ip_account"]
+        account = paste.read_account_id(typed)
+        if not account.isascii() or any(char in account for char in " /:?#&="):
+            raise forms.ValidationError(
+                _(
+                    "No Account ID found in this. It is the a= value in the address "
+                    "of Inventory Planner, for example 123456."
+                )
+            )
+        if len(account) > 64:
+            raise forms.ValidationError(_("An Account ID is at most 64 characters."))
+        self._notice(typed, account, gettext("Account ID"))
+        return account
+
+    def clean_sftp_endpoint(self) -> str:
+        typed = self.cleaned_data["sftp_endpoint"]
+        try:
+            endpoint = paste.read_endpoint(typed)
+        except ValueError as error:
+            text = str(ENDPOINT_ERRORS.get(str(error), ENDPOINT_ERRORS["host"]))
+            raise forms.ValidationError(text.format(example=ENDPOINT_EXAMPLE)) from None
+        if endpoint.port and endpoint.port not in settings.OUTBOUND_PORTS:
+            ports = ", ".join(str(port) for port in sorted(settings.OUTBOUND_PORTS))
+            raise forms.ValidationError(
+                gettext("Port %(port)s is not allowed here; these are: %(ports)s.")
+                % {"port": endpoint.port, "ports": ports}
+            )
+        self.cleaned_data["sftp_port"] = endpoint.port or 22
+        self.cleaned_data["endpoint_username"] = endpoint.username
+        self._notice(typed, endpoint.host, gettext("SFTP Endpoint"))
+        return endpoint.host
+
+    def clean_acknowledge_when(self) -> str:
+        default = InventoryPlannerSettings.AcknowledgeWhen.RECEIVED
+        return self.cleaned_data["acknowledge_when"] or default
+
+    def clean(self) -> dict[str, Any]:
+        answers = super().clean() or self.cleaned_data
+        typed = paste.tidy(answers.get("sftp_username") or "")
+        # user@host in the endpoint field says more than the field beside it (§4.1).
+        answers["sftp_username"] = answers.pop("endpoint_username", "") or typed
+        answers.setdefault("sftp_port", 22)
+        return answers
+
+    def _notice(self, typed: str, kept: str, label: str) -> None:
+        if typed.strip() != kept:
+            self.notices.append(
+                gettext("%(label)s was read as “%(kept)s”.")
+                % {"label": label, "kept": kept}
+            )
