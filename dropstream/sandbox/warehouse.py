@@ -93,6 +93,14 @@ class Order:
     copies: int = 1
     receipts: list[str] = field(default_factory=list)
 
+    def expected(self) -> Decimal:
+        """Return how many pieces are expected in all."""
+        return sum((Decimal(line.quantity) for line in self.lines), Decimal(0))
+
+    def received(self) -> Decimal:
+        """Return how many pieces came so far."""
+        return sum((Decimal(line.received) for line in self.lines), Decimal(0))
+
     def is_received(self) -> bool:
         """Say whether everything has come."""
         return all(line.left() <= 0 for line in self.lines)
