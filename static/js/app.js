@@ -1,0 +1,121 @@
+// Progressive enhancement: every page works without this file.
+"use strict";
+(() => {
+  const words = document.body.dataset;
+
+  // --- Copy boxes
+  const selectAll = (box) => { box.focus(); box.select(); };
+
+  async function copy(box, said) {
+    const text = box.value.replace(/\s+$/, "");
+    said.textContent = "";
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = words.copied;
+    } catch {
+      // No clipboard on plain HTTP, or refused: the person's own keys still work.
+      selectAll(box);
+      said.textContent = words.copyByHand;
+    }
+  }
+
+  function fit(box) {
+    box.style.height = "auto";
+    box.style.height = `${box.scrollHeight + box.offsetHeight - box.clientHeight}px`;
+  }
+
+  function setUpCopy(widget) {
+    const box = widget.querySelector("textarea");
+    const said = widget.querySelector("[data-copy-said]");
+    widget.querySelector("[data-copy-button]").addEventListener("click", () => copy(box, said));
+    box.addEventListener("click", () => selectAll(box));
+    fit(box);
+  }
+
+  // --- Dialogs
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-dialog-open]");
+    if (opener) document.getElementById(opener.dataset.dialogOpen)?.showModal();
+    if (event.target.closest("[data-dialog-close]")) event.target.closest("dialog").close();
+    const message = event.target.closest("[data-dismiss]")?.closest("[data-message]");
+    if (message) {
+      message.remove();
+      document.getElementById("main").focus({ preventScroll: true });
+    }
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = document.querySelector("details[data-menu][open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+
+  // --- Times: the browser's zone, named; relative text kept fresh
+  const language = document.documentElement.lang || undefined;
+  const absolute = new Intl.DateTimeFormat(language, {
+    day: "numeric", month: "short", year: "numeric",
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
+  });
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+  function ago(date) {
+    const seconds = (date - Date.now()) / 1000;
+    for (const [unit, size] of UNITS) {
+      if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
+    }
+    return relative.format(0, "second");
+  }
+
+  function tell(time) {
+    const date = new Date(time.dateTime);
+    if (Number.isNaN(date.getTime())) return;
+    const [exact, near] = [time.querySelector("[data-absolute]"), time.querySelector("[data-relative]")];
+    if (exact) exact.textContent = absolute.format(date);
+    if (near) near.textContent = ago(date);
+  }
+  setInterval(() => document.querySelectorAll("time[data-local]").forEach(tell), 30000);
+
+  // --- One submit a form
+  const HELD_MS = 8000;  // then a lost answer may be tried again
+
+  function release(form) {
+    delete form.dataset.sent;
+    form.querySelectorAll("[aria-disabled][data-held]").forEach((button) => {
+      button.removeAttribute("aria-disabled");
+      delete button.dataset.held;
+    });
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const own = form.hasAttribute("hx-post") || form.hasAttribute("data-submit-many");
+    if (event.defaultPrevented || form.method !== "post" || own) return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "1";
+    if (event.submitter) {
+      // Not `disabled`: its name and value must still be sent.
+      event.submitter.setAttribute("aria-disabled", "true");
+      event.submitter.dataset.held = "1";
+      document.getElementById("announce").textContent = words.working;
+    }
+    setTimeout(release, HELD_MS, form);
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(release);
+  });
+
+  // --- Whatever is new on the page
+  function setUp(root) {
+    root.querySelectorAll("[data-copy]:not([data-ready])").forEach((widget) => {
+      widget.dataset.ready = "1";
+      setUpCopy(widget);
+    });
+    root.querySelectorAll("time[data-local]").forEach(tell);
+  }
+  setUp(document);
+  document.addEventListener("htmx:load", (event) => setUp(event.target.parentElement ?? document));
+  document.querySelector("[data-error-summary]")?.focus();
+})();
