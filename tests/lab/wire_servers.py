@@ -131,9 +131,12 @@ class SftpServer:
         self._acceptor = await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=lambda: _Door(self),
             server_host_keys=list(self.host_keys),
-            **{"encoding": None, **self._options},
+            **{
+                "server_factory": lambda: _Door(self),
+                "encoding": None,
+                **self._options,
+            },
         )
         self.port = self._acceptor.get_port()
         self._ready.set()
