@@ -72,5 +72,6 @@ def widget_class(widget: Widget) -> str:
 class Renderer(TemplatesSetting):
     """Forms and fields through our own components."""
 
+    form_template_name = "components/form.html"
     field_template_name = "components/field.html"
     bound_field_class = LookBoundField
