@@ -178,7 +178,7 @@ class Api:
     def _receive(self, account: Account, doc: Doc, request: Request) -> Response:
         refuse_readonly(doc)
         rows = write_body(request, "items", list)
-        changes = [(self._item_change(doc, row)) for row in rows]
+        changes = [self._item_change(doc, row) for row in rows]
         now = datetime.now(UTC)
         for line, received in changes:
             if line.get("received", 0) != received:
@@ -188,6 +188,7 @@ class Api:
                 doc["received_date"] = now.strftime("%Y-%m-%d")
             line["received"] = received
             line["version"] += 1
+        seed.recompute(doc)
         if self.moves_status:
             doc["status"] = received_status(doc)
         self._touch(account, doc)

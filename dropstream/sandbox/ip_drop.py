@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import asyncssh
 
 from dropstream.sandbox.journal import Journal
-from dropstream.sandbox.ssh_server import Files, PlainHandler, Session, SshSide
+from dropstream.sandbox.ssh_server import (
+    Files,
+    PlainHandler,
+    Session,
+    SshSide,
+    Visitor,
+)
 from dropstream.sandbox.state import Secrets, StateFolder
 
 if TYPE_CHECKING:
@@ -154,14 +160,15 @@ class DropSide(SshSide):
         for left_over in self.spool.iterdir():
             left_over.unlink()
 
-    def connection(self) -> asyncssh.SSHServer:
+    def connection(self) -> Visitor:
         return DropServer(self)
 
 
-class DropServer(asyncssh.SSHServer):
+class DropServer(Visitor):
     """One connection: public key only, almost any user name."""
 
     def __init__(self, side: DropSide) -> None:
+        super().__init__(side)
         self._side = side
         self._drop: Drop | None = None
         self._username = ""

@@ -70,7 +70,6 @@ class Sandbox:
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="sandbox-loop", daemon=True
         )
-        self._clocks: list[Any] = []
 
     def _planner(
         self, skus: int, sync_lead_s: float, folder_names: dict[str, str] | None
@@ -110,6 +109,13 @@ class Sandbox:
 
     def start(self) -> None:
         """Serve, then write ``facts.json``. Raises OSError when a port is taken."""
+        try:
+            self._start()
+        except OSError:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
         self.state.remove(FACTS)
         self.warehouse.start()
         self._http = self._open_http()
@@ -130,18 +136,27 @@ class Sandbox:
         self.state.save(FACTS, self.facts)
 
     def stop(self) -> None:
-        """Stop serving; the state stays on disk."""
+        """Stop serving; the state stays on disk. A second call does nothing."""
+        if self._loop.is_closed():
+            return
         self.state.remove(FACTS)
-        if self._http is not None:
+        if self._http_thread is not None and self._http is not None:
             self._http.shutdown()
+        if self._http is not None:
             self._http.server_close()
-        for clock in self._clocks:
-            clock.cancel()
-        for side in self._sides():
-            self._run(side.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._loop_thread.join()
+        if self._loop_thread.is_alive():
+            self._run(self._end_loop_work())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop_thread.join()
         self._loop.close()
+
+    async def _end_loop_work(self) -> None:
+        for side in self._sides():
+            await side.close()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def rotate_host_key(self, side: str) -> None:
         """Give ``ip`` or ``warehouse`` another host key on the same port."""
@@ -191,9 +206,7 @@ class Sandbox:
                     log.exception("the sandbox's clock stumbled")
                 log.debug("clock took %.3f s", time.monotonic() - started)
 
-        self._clocks.append(
-            asyncio.run_coroutine_threadsafe(clock(interval_s), self._loop)
-        )
+        asyncio.run_coroutine_threadsafe(clock(interval_s), self._loop)
 
     def _facts(self, http_port: int) -> Doc:
         url = f"http://127.0.0.1:{http_port}"

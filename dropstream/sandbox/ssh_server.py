@@ -168,6 +168,22 @@ class Session(SSHServerStreamSession[bytes]):
         chan.get_connection().create_task(handler.run())
 
 
+class Visitor(asyncssh.SSHServer):
+    """One connection, known to its side so that it can be cut."""
+
+    def __init__(self, side: SshSide) -> None:
+        self._open = side.connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._open.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is not None:
+            self._open.discard(self._connection)
+
+
 class SshSide:
     """One SSH listener on loopback, with its host key, log and scripted faults."""
 
@@ -179,10 +195,11 @@ class SshSide:
         self.secrets = secrets
         self.journal = journal
         self.faults: list[Fault] = []
+        self.connections: set[asyncssh.SSHServerConnection] = set()
         self.port = 0
         self._listener: asyncssh.SSHAcceptor | None = None
 
-    def connection(self) -> asyncssh.SSHServer:
+    def connection(self) -> Visitor:
         """Return the server object of one new connection."""
         raise NotImplementedError
 
@@ -239,3 +256,5 @@ class SshSide:
             self._listener.close()
             await self._listener.wait_closed()
             self._listener = None
+        for connection in list(self.connections):
+            connection.abort()

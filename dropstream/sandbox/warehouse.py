@@ -25,7 +25,14 @@ import asyncssh
 
 from dropstream.sandbox import seed
 from dropstream.sandbox.journal import Journal
-from dropstream.sandbox.ssh_server import Fault, Files, Handler, Session, SshSide
+from dropstream.sandbox.ssh_server import (
+    Fault,
+    Files,
+    Handler,
+    Session,
+    SshSide,
+    Visitor,
+)
 from dropstream.sandbox.state import Secrets, StateFolder
 
 HOST = "warehouse.sandbox.example"
@@ -445,14 +452,15 @@ class WarehouseSide(SshSide):
         super().__init__(name, state, secrets, journal)
         self.warehouse = warehouse
 
-    def connection(self) -> asyncssh.SSHServer:
+    def connection(self) -> Visitor:
         return WarehouseServer(self)
 
 
-class WarehouseServer(asyncssh.SSHServer):
+class WarehouseServer(Visitor):
     """One connection to the warehouse."""
 
     def __init__(self, side: WarehouseSide) -> None:
+        super().__init__(side)
         self._side = side
         self._user: User | None = None
 
