@@ -200,6 +200,8 @@ class Postgres:
                     os.kill(pid, signal.SIGINT if turn == 0 else signal.SIGQUIT)
             elif turn > 20:  # a zombie, or another program with that pid
                 lock.unlink(missing_ok=True)
+                for socket_file in self.socket_folder.glob(".s.PGSQL.*"):
+                    socket_file.unlink()
                 return
             time.sleep(0.1)
 
