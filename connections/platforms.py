@@ -131,6 +131,8 @@ class OrderSource(Protocol):
 class FlowPlatform(platforms.StorePlatform):
     """A store platform with its channels; None: the channel is not supported."""
 
+    # Relations of the store that `missing` reads, for lists to join.
+    relations: ClassVar[tuple[str, ...]] = ()
     stock: ClassVar[StockTarget | None] = None
     orders: ClassVar[OrderSource | None] = None
 
@@ -146,6 +148,10 @@ class FlowPlatform(platforms.StorePlatform):
         """Return the code of what a channel waits for, or None."""
         part = self.stock if channel_type == Channel.Type.INVENTORY else self.orders
         return part.missing(store) if part else None
+
+    def secret_hints(self, store: Store) -> dict[str, str]:
+        """Return what may be shown of stored secrets, by field (security.md K8)."""
+        return {}
 
     def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
         """Run the named checks of a saved store, yielding each as it ends."""

@@ -1,8 +1,73 @@
-"""What staff and merchants see."""
+"""The product's pages."""
 
-from __future__ import annotations
+from django.urls import path
 
-from django.urls import URLPattern
+from connections.views import (
+    checks,
+    connection_list,
+    connection_page,
+    orders,
+    stores,
+    warehouses,
+)
+from connections.wizard import views as wizard
 
 app_name = "connections"
-urlpatterns: list[URLPattern] = []
+
+urlpatterns = [
+    path("connections/", connection_list.connection_list, name="list"),
+    path("connections/add/", wizard.start, name="wizard_start"),
+    path("connections/add/<uuid:draft>/discard/", wizard.discard, name="wizard_discard"),
+    path(
+        "connections/add/<uuid:draft>/platform/",
+        wizard.platform_fields,
+        name="wizard_platform",
+    ),
+    path(
+        "connections/add/<uuid:draft>/<slug:step>/",
+        wizard.AddConnectionView.as_view(
+            wizard.STEPS, url_name="connections:wizard", done_step_name="done"
+        ),
+        name="wizard",
+    ),
+    path(
+        "connections/<uuid:connection>/", connection_page.connection_page, name="page"
+    ),
+    path(
+        "connections/<uuid:connection>/switch/",
+        connection_page.connection_switch,
+        name="switch",
+    ),
+    path(
+        "connections/<uuid:connection>/delete/",
+        connection_page.connection_delete,
+        name="delete",
+    ),
+    path(
+        "channels/<uuid:channel>/switch/",
+        connection_page.channel_switch,
+        name="channel_switch",
+    ),
+    path(
+        "channels/<uuid:channel>/run/<slug:job>/",
+        connection_page.run_now,
+        name="run_now",
+    ),
+    path("stores/", stores.store_list, name="store_list"),
+    path("stores/<uuid:store>/", stores.store_page, name="store"),
+    path("stores/<uuid:store>/test/", stores.store_test, name="store_test"),
+    path("warehouses/<uuid:warehouse>/", warehouses.warehouse_page, name="warehouse"),
+    path(
+        "warehouses/<uuid:warehouse>/test/",
+        warehouses.warehouse_test,
+        name="warehouse_test",
+    ),
+    path("checks/<uuid:check>/", checks.check, name="check"),
+    path("checks/<uuid:check>/cancel/", checks.check_cancel, name="check_cancel"),
+    path(
+        "checks/<uuid:check>/approve/<uuid:host_key>/",
+        checks.check_approve,
+        name="check_approve",
+    ),
+    path("orders/<uuid:order>/", orders.order_page, name="order"),
+]

@@ -46,6 +46,7 @@ class InventoryPlanner(FlowPlatform):
     slug = "inventory_planner"
     label = "Inventory Planner"
     form_class = InventoryPlannerForm
+    relations = ("inventory_planner",)
     stock = drop.Drop()
     orders = PurchaseOrders()
 
@@ -74,14 +75,14 @@ class InventoryPlanner(FlowPlatform):
             )
 
     def load(self, store: Store) -> dict[str, Any]:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         answers = {name: getattr(row, name) for name in PLAIN_FIELDS}
         if row.sftp_endpoint and row.sftp_port != 22:
             answers["sftp_endpoint"] = f"{row.sftp_endpoint}:{row.sftp_port}"
         return answers
 
     def review(self, store: Store) -> list[tuple[str, str]]:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         acknowledgement = row.acknowledgement_status or _("Nothing is set")
         return [
             (_("API Key"), row.api_key_hint or _("Not set")),
@@ -93,13 +94,13 @@ class InventoryPlanner(FlowPlatform):
         ]
 
     def secret_hints(self, store: Store) -> dict[str, str]:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         if not row.api_key_hint:
             return {}
         return {"api_key": row.api_key_hint}
 
     def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         with dialling.readable_secrets():
             api_key = row.unseal("api_key")
         yield _api_finding(client.ApiAccess(api_key, row.ip_account), deadline)

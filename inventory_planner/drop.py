@@ -35,15 +35,15 @@ class Drop:
     file = STOCK_FILE
 
     def missing(self, store: Store) -> str | None:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         return None if row.sftp_endpoint else "endpoint_missing"
 
     def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         return dialling.open_sftp(access_of(row), deadline)
 
     def folder(self, store: Store, sftp: Sftp) -> str:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         return match_folder(sftp, row.stock_folder)
 
 

@@ -105,6 +105,7 @@ class InventoryPlannerForm(forms.Form):
         "import_status_filter": "ORDERED",
         "acknowledgement_status": "CLOSED",
     }
+    secrets = ("api_key",)
     sections = (
         (_("Credentials"), ("api_key", "ip_account", "sftp_endpoint", "sftp_username")),
         (

@@ -45,19 +45,19 @@ class PurchaseOrders:
     """The purchase-order half of the platform."""
 
     def missing(self, store: Store) -> str | None:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         if row.sealed_api_key is None:
             return "api_key_missing"
         return None if row.ip_account else "account_id_missing"
 
     def open(self, store: Store, deadline: Deadline) -> OrderSession:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         with readable_secrets():
             access = client.ApiAccess(row.unseal("api_key"), row.ip_account)
         return Session(client.Client(access, deadline), row.import_status_filter)
 
     def acknowledgement(self, store: Store) -> Acknowledgement:
-        row = InventoryPlannerSettings.objects.get(store=store)
+        row = store.inventory_planner
         on_import = row.acknowledge_when == row.AcknowledgeWhen.IMPORTED
         return Acknowledgement(
             status=row.acknowledgement_status.strip(),

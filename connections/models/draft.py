@@ -50,6 +50,11 @@ class ConnectionDraft(SealedMixin, TenantModel):
     def __str__(self) -> str:
         return self.name or str(_("Unnamed connection"))
 
+    @property
+    def dialog_id(self) -> str:
+        """An id for its dialog on a page with several drafts."""
+        return f"discard-{self.public_id}"
+
     def load(self) -> dict[str, Any]:
         """Open the wizard's storage; empty when nothing was typed. Raises SealError."""
         text = self.unseal("answers").reveal()

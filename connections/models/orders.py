@@ -14,6 +14,11 @@ from stores.models import Store, Warehouse
 from stores.models.tenant import TenantModel, TenantQuerySet
 
 
+def _plain(number: Decimal) -> Decimal:
+    """12.0000 reads 12 on a page."""
+    return Decimal(f"{number.normalize():f}")
+
+
 class PurchaseOrderQuerySet(TenantQuerySet["PurchaseOrder"]):
     merchant_path = "store__merchant"
 
@@ -90,6 +95,16 @@ class PurchaseOrder(TenantModel):
 
     def __str__(self) -> str:
         return self.reference or self.external_id
+
+    @property
+    def ordered_total(self) -> Decimal:
+        """Units ordered, over all lines; prefetch the lines."""
+        return _plain(sum((line.quantity for line in self.lines.all()), Decimal(0)))
+
+    @property
+    def received_total(self) -> Decimal:
+        """Units received, over all lines; prefetch the lines."""
+        return _plain(sum((line.received for line in self.lines.all()), Decimal(0)))
 
 
 class PurchaseOrderLine(models.Model):

@@ -33,7 +33,9 @@ def import_orders(context: RunContext, session: OrderSession) -> None:
             if isinstance(order, UnreadableOrder):
                 context.count("orders_unreadable")
                 context.note(
-                    "order_unreadable", order=order.external_id, reason=order.reason
+                    "order_unreadable",
+                    number=order.external_id,
+                    reason=order.reason,
                 )
         with context.fenced():
             _store(context, readable)

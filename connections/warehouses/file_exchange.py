@@ -85,6 +85,16 @@ def parse(text: str) -> ConnectionString:
     )
 
 
+def masked(text: str) -> str:
+    """What may be shown of a typed connection string, however malformed."""
+    scheme, marker, rest = text.strip().partition("://")
+    if not marker:
+        return "•••"
+    credentials, at, host = rest.rpartition("@")
+    username = credentials.partition(":")[0] if ":" in credentials else ""
+    return f"{scheme}://{username}:•••@{host}" if at and username else f"{scheme}://•••"
+
+
 def save(
     warehouse: Warehouse, string: ConnectionString, *, by: User | None
 ) -> FileExchangeSettings:

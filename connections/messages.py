@@ -1,0 +1,413 @@
+"""Words for people: what happened, what it means, what to do, and who does it.
+
+One entry for each code of `wire/errors.py` and `problems.py`; one sentence for each
+event of a timeline. Nothing else in the product words an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+STAFF = _("your team")
+IP_PERSON = _("whoever sets up Inventory Planner")
+WAREHOUSE = _("the warehouse")
+NOBODY = _("nobody; it is tried again by itself")
+US = _("DropStream support")
+
+
+@dataclass(frozen=True)
+class Message:
+    """The four parts of every error (ux.md U11)."""
+
+    happened: Text
+    means: Text
+    do: Text
+    owner: Text
+
+
+_RETRIED = _("Nothing is lost. It is tried again, with growing pauses.")
+_HELD = _("What had to be sent is kept and goes out once this is mended.")
+
+MESSAGES: dict[str, Message] = {
+    # --- Before a socket is connected
+    "name_not_found": Message(
+        _("The host name was not found."),
+        _("It may be misspelt, or not be published yet."),
+        _("Compare the host name with the one that you were given."),
+        STAFF,
+    ),
+    "address_blocked": Message(
+        _("This host is not on the public internet."),
+        _("DropStream connects to public addresses only."),
+        _("Ask for a host name that can be reached from the internet."),
+        STAFF,
+    ),
+    "host_name_invalid": Message(
+        _("This is not a host name."),
+        _("A full name such as files.example.com is needed, not an address."),
+        _("Correct the host name."),
+        STAFF,
+    ),
+    "port_not_allowed": Message(
+        _("This port is not allowed."),
+        _("SFTP is used on the ports that your administrator allows, usually 22."),
+        _("Leave the port out, or ask for one that is allowed."),
+        STAFF,
+    ),
+    # --- The network
+    "connect_timeout": Message(
+        _("The host did not answer in time."),
+        _("It may be down, or a firewall keeps us out."),
+        _("Ask the other side whether it accepts connections from DropStream."),
+        STAFF,
+    ),
+    "connect_refused": Message(
+        _("The host refused the connection."),
+        _("It is there, but no SFTP server listens on this port."),
+        _("Compare host and port with what you were given."),
+        STAFF,
+    ),
+    "network_lost": Message(
+        _("The connection broke off."), _RETRIED, _("Wait for the next try."), NOBODY
+    ),
+    "deadline_exceeded": Message(
+        _("It took too long and was ended."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    # --- SSH
+    "handshake_timeout": Message(
+        _("The server did not finish saying hello."),
+        _("It is busy, or it is not an SFTP server."),
+        _("Compare host and port with what you were given."),
+        STAFF,
+    ),
+    "handshake_failed": Message(
+        _("No secure connection could be agreed on."),
+        _("The server offers only methods that are no longer safe, or no SSH at all."),
+        _("Ask the other side to allow current SSH algorithms."),
+        STAFF,
+    ),
+    "host_key_unknown": Message(
+        _("This server's key has not been approved yet."),
+        _("Nothing was sent. The key tells you that the server is the right one."),
+        _("Compare the fingerprint with the other side, then approve it."),
+        STAFF,
+    ),
+    "host_key_changed": Message(
+        _("The server shows another key than the approved one."),
+        _("Either its key was renewed, or somebody is in between. Nothing is sent."),
+        _("Ask the other side about it; approve the new key only if they confirm it."),
+        STAFF,
+    ),
+    "auth_refused": Message(
+        _("The server did not let us in."),
+        _("User name, password or registered public key is not the one it knows."),
+        _(
+            "Check the user name, and that this store's public key is registered in the "
+            "Advanced CSV connection; for a warehouse, check the password."
+        ),
+        STAFF,
+    ),
+    "too_many_connections": Message(
+        _("The server has too many connections open."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "private_key_invalid": Message(
+        _("This store's private key cannot be read."),
+        _("Nothing can be sent for this store."),
+        _("Tell DropStream support; do not make a new key."),
+        US,
+    ),
+    # --- SFTP
+    "sftp_unavailable": Message(
+        _("Logged in, but the server did not offer SFTP."),
+        _("The account may be limited, or the server is busy."),
+        _("Ask the other side to allow SFTP for this user."),
+        STAFF,
+    ),
+    "permission_denied": Message(
+        _("The server does not allow this."),
+        _("The folder, or a file in it, cannot be read or written by this user."),
+        _("Ask for read and write access to the folder."),
+        STAFF,
+    ),
+    "folder_missing": Message(
+        _("A folder is not there."),
+        _("Files are exchanged in /in and /out, and DropStream never makes folders."),
+        _("Ask the warehouse to create the folder."),
+        WAREHOUSE,
+    ),
+    "no_such_file": Message(
+        _("A file or folder is not there."),
+        _("It was taken away, or the folder has another name."),
+        _("Check the folder's name with the other side."),
+        STAFF,
+    ),
+    "file_exists": Message(
+        _("A file of that name exists already."),
+        _("Foreign files are never overwritten."),
+        _("Wait for the next try; it uses another name."),
+        NOBODY,
+    ),
+    "disk_full": Message(
+        _("The other side's disk is full."),
+        _RETRIED,
+        _("Ask the other side to make room."),
+        STAFF,
+    ),
+    "remote_failure": Message(
+        _("The server reported a failure."), _RETRIED, _("Wait for the next try."), NOBODY
+    ),
+    "size_mismatch": Message(
+        _("The file arrived with another size."),
+        _("It is not counted as delivered and is sent again."),
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "file_too_large": Message(
+        _("The file is too large to be read."),
+        _("It was left where it is."),
+        _("Ask the warehouse to send smaller files."),
+        WAREHOUSE,
+    ),
+    # --- HTTP
+    "api_key_refused": Message(
+        _("Inventory Planner refused the API key or the account id."),
+        _("Keys belong to a user and work only for users with full access."),
+        _("Check the API Key and the Account ID, and that user's access."),
+        STAFF,
+    ),
+    "api_not_found": Message(
+        _("Inventory Planner does not know this address."),
+        _("Its API may have changed."),
+        _("Tell DropStream support."),
+        US,
+    ),
+    "api_throttled": Message(
+        _("Inventory Planner asks us to slow down."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "api_server_error": Message(
+        _("Inventory Planner answered with an error."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "api_error_answer": Message(
+        _("Inventory Planner did not accept this."),
+        _("Its answer says why; see the details."),
+        _("Correct it in Inventory Planner, then run it again."),
+        IP_PERSON,
+    ),
+    "api_unexpected_answer": Message(
+        _("Something answered that is not Inventory Planner's API."),
+        _("Often a block or an outage on the way. It is never taken for “no orders”."),
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "api_too_large": Message(
+        _("The answer was too large to be read."),
+        _("It was not used."),
+        _("Set an Import Status Filter, so that fewer orders match."),
+        STAFF,
+    ),
+    "api_redirect": Message(
+        _("Inventory Planner sent us to another address."),
+        _("The key is never sent elsewhere, so the request was dropped."),
+        _("Tell DropStream support."),
+        US,
+    ),
+    "api_timeout": Message(
+        _("Inventory Planner did not answer in time."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    "api_header_invalid": Message(
+        _("The API Key or the Account ID holds characters that cannot be sent."),
+        _("No request was made."),
+        _("Copy both again from Inventory Planner."),
+        STAFF,
+    ),
+    "tls_failed": Message(
+        _("The certificate of Inventory Planner's address could not be verified."),
+        _("No request was made."),
+        _("Tell DropStream support."),
+        US,
+    ),
+    # --- Settings
+    "connection_string_invalid": Message(
+        _("The connection string is not complete."),
+        _("There is nothing to test yet."),
+        _("Enter it as sftp://username:password@hostname:port."),
+        STAFF,
+    ),
+    "endpoint_missing": Message(
+        _("The SFTP endpoint is not set yet."),
+        _("Stock cannot be delivered until it is; nothing is lost meanwhile."),
+        _("Add it, or send the public key to whoever sets up Inventory Planner."),
+        IP_PERSON,
+    ),
+    "api_key_missing": Message(
+        _("The API key is not set yet."),
+        _("Purchase orders cannot be imported until it is."),
+        _("Add the API Key to the store."),
+        STAFF,
+    ),
+    "account_id_missing": Message(
+        _("The account id is not set yet."),
+        _("Inventory Planner needs it beside the API key."),
+        _("Add the Account ID to the store."),
+        STAFF,
+    ),
+    "warehouse_settings_missing": Message(
+        _("The warehouse has no connection string."),
+        _("Neither stock nor orders can be exchanged."),
+        _("Add the connection string to the warehouse."),
+        STAFF,
+    ),
+    "secret_unreadable": Message(
+        _("A stored secret does not open with the configured keys."),
+        _("Nothing was overwritten; with the right key all is as before."),
+        _("Tell whoever runs DropStream: a sealing key is missing."),
+        US,
+    ),
+    # --- Files
+    "report_refused": Message(
+        _("A stock file was refused."),
+        _("No level was changed by it; later files are read all the same."),
+        _("Ask the warehouse to correct the file and send it under a new name."),
+        WAREHOUSE,
+    ),
+    "stock_folder_unknown": Message(
+        _("The folder for stock files was not found at Inventory Planner."),
+        _("A file in a wrong folder would vanish silently, so nothing was sent."),
+        _("Compare the folder names in the details with the store's stock folder."),
+        STAFF,
+    ),
+    "name_taken": Message(
+        _("A foreign file had the name of ours."),
+        _("It was not touched; the next try uses a new name."),
+        _("Wait for the next try."),
+        NOBODY,
+    ),
+    # --- Orders
+    "order_readonly": Message(
+        _("This order cannot be edited in Inventory Planner."),
+        _("It was saved to another system, so nothing was written back."),
+        _("Receive it in Inventory Planner by hand."),
+        IP_PERSON,
+    ),
+    "order_gone": Message(
+        _("This order no longer exists in Inventory Planner."),
+        _("There is nothing to write back to."),
+        _("Check with whoever deleted it."),
+        IP_PERSON,
+    ),
+    "order_moved_there": Message(
+        _("Somebody closed or cancelled this order in Inventory Planner."),
+        _("Their decision was not overwritten."),
+        _("Check the order there; correct it by hand if goods have arrived."),
+        IP_PERSON,
+    ),
+    "echo_mismatch": Message(
+        _("Inventory Planner did not keep what was written."),
+        _("Two tries were made; there will be no third."),
+        _("Check that the status exists there, spelt the same, then Reprocess."),
+        STAFF,
+    ),
+    "order_lines_ambiguous": Message(
+        _("Two lines of this order have the same id."),
+        _("It cannot be told which one received how much."),
+        _("Enter the received quantities in Inventory Planner by hand."),
+        IP_PERSON,
+    ),
+    # --- Ourselves
+    "worker_lost": Message(
+        _("The worker stopped in the middle, several times."),
+        _("What was sent is looked up before anything is sent again."),
+        _("Run it now; tell DropStream support if it happens again."),
+        US,
+    ),
+    "internal_error": Message(
+        _("Something broke on our side."),
+        _("Nothing was lost. The error was logged."),
+        _("Run it now; tell DropStream support if it happens again."),
+        US,
+    ),
+}
+
+
+def explain(code: str) -> Message:
+    """The words of a code. Raises KeyError for one that has none."""
+    return MESSAGES[code]
+
+
+# Events of a connection's timeline: the tone and the sentence, with its facts.
+EVENTS: dict[str, tuple[str, Text]] = {
+    "stock_read": (
+        "ok",
+        _("Stock file %(file)s read: %(rows)s rows, %(changed)s levels changed."),
+    ),
+    "stock_refused": ("bad", _("Stock file %(file)s refused: %(reason)s.")),
+    "stock_sent": ("ok", _("%(rows)s stock rows uploaded as %(file)s.")),
+    "order_imported": ("ok", _("Purchase order %(number)s imported.")),
+    "order_changed": ("info", _("Purchase order %(number)s changed there.")),
+    "order_changed_after": (
+        "warn",
+        _("Purchase order %(number)s changed there after it was sent: %(status)s."),
+    ),
+    "order_unreadable": (
+        "bad",
+        _("Order %(number)s could not be read and was left out: %(reason)s."),
+    ),
+    "order_sent": (
+        "ok",
+        _("Purchase order %(number)s sent to the warehouse as %(file)s."),
+    ),
+    "order_received": ("ok", _("Receipt %(receipt)s for purchase order %(number)s.")),
+    "order_quantities_sent": (
+        "ok",
+        _("Received quantities of %(number)s written to Inventory Planner."),
+    ),
+    "order_acknowledged": (
+        "ok",
+        _("Purchase order %(number)s is %(status)s in Inventory Planner."),
+    ),
+    "order_write_refused": (
+        "bad",
+        _("Purchase order %(number)s could not be written back."),
+    ),
+    "receipt_refused": ("bad", _("Receipt file %(file)s refused: %(reason)s.")),
+    "run_stopped": ("bad", _("%(job)s stopped.")),
+}
+
+# Named checks, as the check list shows them.
+CHECKS: dict[str, Text] = {
+    "api": _("API key and account"),
+    "reach": _("Server reached"),
+    "host_key": _("Server's key approved"),
+    "log_in": _("Logged in"),
+    "folders": _("Folders found"),
+    "settings": _("Settings complete"),
+    "internal": _("Test run"),
+}
+
+
+def tell(event: str, facts: Mapping[str, Any]) -> tuple[str, str]:
+    """Return tone and sentence of a timeline event."""
+    tone, sentence = EVENTS[event]
+    return tone, str(sentence) % facts

@@ -1,0 +1,67 @@
+"""Words and rows that templates need: errors, findings, timelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+
+from connections.messages import CHECKS, Message, explain, tell
+from connections.models import Activity, CheckRun
+from connections.runs.jobs import JOBS
+from stores.models import HostKey
+
+register = template.Library()
+
+
+@register.simple_tag
+def findings(check: CheckRun) -> list[dict[str, Any]]:
+    """Turn a check's results into rows of components/checks.html."""
+    return [_finding(check, result) for result in check.results]
+
+
+def _finding(check: CheckRun, result: dict[str, Any]) -> dict[str, Any]:
+    name = str(CHECKS[result["check"]])
+    row: dict[str, Any] = {"name": name, "state": result["state"]}
+    if result["note"]:
+        row["cause"] = result["note"]
+    if result["code"]:
+        message = explain(result["code"])
+        row |= {
+            "cause": f"{message.happened} {message.means}",
+            "next": message.do,
+            "owner": message.owner,
+            "detail": result["detail"],
+        }
+    if result.get("host_key"):
+        keys = HostKey.objects.of(check.account_id, result["host"], result["port"])
+        row["host_key"] = keys.filter(public_id=result["host_key"]).first()
+        row["approved"] = list(keys.approved())
+        if row["host_key"] and row["host_key"].approved_at:
+            row["host_key"] = None  # somebody approved it meanwhile
+    return row
+
+
+@register.simple_tag
+def explained(code: str) -> Message:
+    """The four parts of an error's words."""
+    return explain(code)
+
+
+@register.simple_tag
+def timeline(activities: Iterable[Activity]) -> list[dict[str, Any]]:
+    """Turn activities into events of components/timeline.html."""
+    return [_event(activity) for activity in activities]
+
+
+def _event(activity: Activity) -> dict[str, Any]:
+    facts = dict(activity.facts)
+    text = ""
+    if "job" in facts:
+        facts["job"] = JOBS[facts["job"]].label
+    if "code" in facts:
+        message = explain(facts["code"])
+        text = f"{message.happened} {message.do}"
+    tone, title = tell(activity.event, facts)
+    return {"at": activity.at, "tone": tone, "title": title, "text": text}

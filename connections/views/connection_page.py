@@ -1,0 +1,140 @@
+"""A connection's page: switches, run now, what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from connections import platforms
+from connections.models import Channel, Connection, SyncRun
+from connections.runs import queue, switch
+from connections.runs.jobs import JOBS, Job, jobs_of
+from connections.views.connection_list import store_relations
+from connections.views.status import connection_status, latest_runs, lines
+from stores import audit
+from stores.access import Action, MemberRequest, get_or_404, may, member_required
+
+EVENTS_SHOWN = 30
+ORDERS_SHOWN = 20
+FILES_SHOWN = 10
+
+
+@require_safe
+@member_required
+def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
+    """Everything about one connection; the moving part is refreshed by htmx."""
+    rows = Connection.objects.select_related("merchant", "warehouse", *store_relations())
+    row = get_or_404(
+        rows.prefetch_related("channels__schedules"),
+        request.user,
+        connection,
+        Action.VIEW,
+    )
+    channels = lines(row, latest_runs([row]))
+    supported = platforms.of_store(row.store).channels()
+    context = {
+        "nav": "connections",
+        "connection": row,
+        "status": connection_status(row, channels),
+        "channels": [
+            {
+                "line": line,
+                "jobs": [
+                    _job_row(line.channel, job, line.runs)
+                    for job in jobs_of(line.channel.type)
+                ],
+            }
+            for line in channels
+        ],
+        "unsupported": [
+            label for value, label in Channel.Type.choices if value not in supported
+        ],
+        "activities": row.activities.all()[:EVENTS_SHOWN],
+        "orders": row.purchase_orders.prefetch_related("lines")[:ORDERS_SHOWN],
+        "deliveries": row.deliveries.all()[:FILES_SHOWN],
+        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "may_delete": may(request.user, Action.DELETE),
+    }
+    part = "connections/_live.html" if request.headers.get("HX-Request") else None
+    return render(request, part or "connections/page.html", context)
+
+
+@require_POST
+@member_required
+def connection_switch(request: MemberRequest, connection: str) -> HttpResponse:
+    """Turn a connection on or off (`on=1` or `on=0`)."""
+    row = get_or_404(
+        Connection.objects.all(), request.user, connection, Action.MANAGE_CONNECTIONS
+    )
+    if request.POST.get("on") == "1":
+        switch.enable_connection(row, by=request.user)
+        messages.success(request, _("“%(name)s” is on.") % {"name": row})
+    else:
+        switch.disable_connection(row, by=request.user)
+        messages.success(request, _("“%(name)s” is off.") % {"name": row})
+    if request.POST.get("next") == "list":
+        return redirect("connections:list")
+    return redirect("connections:page", connection=row.public_id)
+
+
+@require_POST
+@member_required
+def connection_delete(request: MemberRequest, connection: str) -> HttpResponse:
+    """Delete a connection; its merchant, store and warehouse stay."""
+    row = get_or_404(Connection.objects.all(), request.user, connection, Action.DELETE)
+    with transaction.atomic():
+        audit.record("connection.deleted", row, by=request.user)
+        row.delete()
+    messages.success(request, _("“%(name)s” was deleted.") % {"name": row})
+    return redirect("connections:list")
+
+
+@require_POST
+@member_required
+def channel_switch(request: MemberRequest, channel: str) -> HttpResponse:
+    """Turn one channel on or off."""
+    row = get_or_404(
+        Channel.objects.select_related("connection"),
+        request.user,
+        channel,
+        Action.MANAGE_CONNECTIONS,
+    )
+    if request.POST.get("on") == "1":
+        switch.enable_channel(row, by=request.user)
+    else:
+        switch.disable_channel(row, by=request.user)
+    return redirect("connections:page", connection=row.connection.public_id)
+
+
+@require_POST
+@member_required
+def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
+    """Ask for a run; off means off, and a run that waits already is brought forward."""
+    row = get_or_404(
+        Channel.objects.select_related("connection"),
+        request.user,
+        channel,
+        Action.MANAGE_CONNECTIONS,
+    )
+    kind = JOBS.get(job)
+    if kind is None or kind.channel != row.type:
+        raise Http404
+    if not (row.is_on and row.connection.is_on):
+        messages.warning(request, _("Nothing runs while it is off. Turn it on first."))
+    elif queue.enqueue(row, kind, SyncRun.Trigger.PERSON, by=request.user):
+        messages.success(request, _("%(job)s: started.") % {"job": kind.label})
+    else:
+        messages.info(request, _("%(job)s: already on its way.") % {"job": kind.label})
+    return redirect("connections:page", connection=row.connection.public_id)
+
+
+def _job_row(channel: Channel, job: Job, runs: dict[str, SyncRun]) -> dict[str, Any]:
+    """A job as its channel's card shows it: recurrence, last, next, run now."""
+    schedule = next((s for s in channel.schedules.all() if s.job == job.slug), None)
+    return {"job": job, "schedule": schedule, "run": runs.get(job.slug)}
