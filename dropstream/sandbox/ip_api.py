@@ -158,7 +158,7 @@ class Api:
         fields = dict(fields)
         status = self._status(doc["status"], fields.pop("status", doc["status"]))
         warehouse = fields.get("warehouse", doc["warehouse"])
-        if warehouse not in seed.WAREHOUSES:
+        if not isinstance(warehouse, str) or warehouse not in seed.WAREHOUSES:
             raise Refused(500, f"Unknown warehouse {str(warehouse)[:60]}")
         doc.update({k: v for k, v in fields.items() if k in doc and k not in READ_ONLY})
         doc["status"] = status

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 TEXT_LIMIT = 256
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -133,6 +134,7 @@ def cell_problem(columns: Columns, column: str, text: str) -> str:
     return "" if fine else f"{column} is not {kind}: {text[:40]!r}"
 
 
+@lru_cache(maxsize=1024)
 def _is_timestamp(text: str) -> bool:
     if len(text) != len("2025-01-01 00:00:00"):
         return False

@@ -105,6 +105,7 @@ class DropFiles(Files):
         if not self.cut_off:
             await self.step("close", upload.path, upload.size)
         upload.file.close()
+        os.utime(upload.spool)  # uploaded now, not when the last bytes came
         with self.side.planner.lock:
             os.replace(upload.spool, upload.final)
         if not self.cut_off:
@@ -181,11 +182,11 @@ class DropServer(Visitor):
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         self._drop = None
         if not USERNAME.fullmatch(username) or username == "root":
             return False
-        if self._side.refuses(username):
+        if await self._side.refuses(username):
             return False
         with self._side.planner.lock:
             self._drop = self._side.planner.drop_of(key)

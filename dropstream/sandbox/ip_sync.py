@@ -72,7 +72,8 @@ def run(
 def archive(account: Account, reports: list[FileReport]) -> None:
     """Move the consumed files out of their client's sight and forget old ones."""
     for report in reports:
-        name = f"{report.read_at:.6f}_{report.folder}_{report.name}"
+        # The end of the name only: the client's may be as long as a name can be.
+        name = f"{report.read_at:.6f}_{report.folder}_{report.name[-40:]}"
         os.replace(report.path, account.archive / name)
     kept = sorted(account.archive.iterdir())
     for path in kept[:-ARCHIVE_KEPT]:

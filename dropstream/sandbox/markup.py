@@ -148,4 +148,6 @@ def page(title: str, *content: Content, status: int = 200, path: str = "") -> Re
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
-    return Response(status, document.encode(), "text/html; charset=utf-8", headers)
+    return Response(
+        status, document.encode("utf-8", "replace"), "text/html; charset=utf-8", headers
+    )

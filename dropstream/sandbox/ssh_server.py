@@ -203,11 +203,13 @@ class SshSide:
         """Return the server object of one new connection."""
         raise NotImplementedError
 
-    def refuses(self, username: str) -> bool:
+    async def refuses(self, username: str) -> bool:
         """Say whether a scripted fault refuses this log-in."""
         try:
             for fault in list(self.faults):
-                fault("login", username)
+                waiting = fault("login", username)
+                if inspect.isawaitable(waiting):
+                    await waiting
         except (OSError, asyncssh.Error):
             return True
         return False

@@ -32,7 +32,7 @@ class StateFolder:
 
     def save(self, name: str, value: Any) -> None:
         """Replace the document; a reader sees the old one or the new one."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(value, separators=(",", ":"))
         self.save_text(name, text)
 
     def save_text(self, name: str, text: str) -> None:

@@ -292,6 +292,8 @@ class Warehouse:
 
     def _take_orders(self, user: User) -> None:
         for path in sorted(user.incoming.glob("po_*.csv")):
+            if not path.is_file():
+                continue
             try:
                 order = parse_order(path)
             except FileNotFoundError:
@@ -301,7 +303,7 @@ class Warehouse:
             else:
                 self._take(user, order)
             self._save(user)
-            path.replace(user.store / f"{time.time():.6f}_{path.name}")
+            path.replace(user.store / f"{time.time():.6f}_{path.name[-40:]}")
 
     @staticmethod
     def _take(user: User, order: Order) -> None:
@@ -471,10 +473,10 @@ class WarehouseServer(Visitor):
     def password_auth_supported(self) -> bool:
         return True
 
-    def validate_password(self, username: str, password: str) -> bool:
+    async def validate_password(self, username: str, password: str) -> bool:
         self._user = None
         user = self._side.warehouse.users.get(username)
-        if user is None or self._side.refuses(username):
+        if user is None or await self._side.refuses(username):
             return False
         if hmac.compare_digest(user.password.encode(), password.encode()):
             self._user = user

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -124,6 +125,17 @@ def test_clocks_do_everything_by_themselves(start_sandbox: StartSandbox) -> None
     wait_for(lambda: sandbox.ip.accounts["123456"].stock_rows() == 1)
     wait_for(lambda: (user.outgoing / "rcp_1042_1.csv").exists())
     wait_for(lambda: len(list(user.outgoing.glob("inv_*.csv"))) >= 3)
+
+
+def test_it_listens_on_one_loopback_address_only(
+    start_sandbox: StartSandbox,
+) -> None:
+    sandbox = start_sandbox()
+    http_port = int(sandbox.facts["url"].rpartition(":")[2])
+    for port in (http_port, sandbox.ip.ssh.port, sandbox.warehouse.ssh.port):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        with pytest.raises((ConnectionError, TimeoutError)):
+            socket.create_connection(("127.0.0.2", port), timeout=1)
 
 
 def test_taken_port_is_named(start_sandbox: StartSandbox, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import asyncssh
 import pytest
 
 from dropstream.sandbox import Sandbox
+from dropstream.sandbox.ssh_server import DropConnection
 from dropstream.sandbox.warehouse import OUT_KEPT, User
 from tests.sandbox.conftest import StartSandbox
-from tests.sandbox.far_side import folder, order_file, put
+from tests.sandbox.far_side import ask, folder, order_file, put
 
 LINE_1 = "l1,SKU-00001,Tee,40"
 LINE_2 = "l2,SKU-00002,Mug,2.5"
@@ -201,6 +202,40 @@ def test_posix_folder_over_sftp(sandbox: Sandbox) -> None:
     steps = [event.op for event in sandbox.journal.events if event.side == "warehouse"]
     assert steps.count("login") == 1
     assert steps.count("renamed") == 1
+
+
+def test_reply_to_a_rename_can_be_lost(sandbox: Sandbox) -> None:
+    """D3: the rename took effect, its client never hears of it."""
+
+    async def slow(op: str, path: str) -> None:
+        await asyncio.sleep(0.01)
+        if op == "renamed":
+            raise DropConnection
+
+    sandbox.warehouse.sftp_faults.append(slow)
+
+    async def visit() -> None:
+        async with folder(sandbox) as sftp:
+            await put(sftp, "/in/.x.part", order_file("abc", LINE_1))
+            with pytest.raises(asyncssh.Error):
+                await sftp.posix_rename("/in/.x.part", "/in/po_1.csv")
+
+    asyncio.run(visit())
+    sandbox.warehouse.tick()
+    orders = sandbox.warehouse.users["demo"].orders
+    assert [order.po_id for order in orders] == ["abc"]
+
+
+def test_odd_names_stop_nothing(sandbox: Sandbox, user: User) -> None:
+    (user.incoming / "po_0.csv").mkdir()
+    send(user, "x", f"po_{'1' * 240}.csv")
+    send(user, "x", os.fsdecode(b"po_2\xff.csv"))
+    send(user, order_file("abc", LINE_1), "po_3.csv")
+    sandbox.warehouse.tick()
+    assert [order.po_id for order in user.orders] == ["abc"]
+    assert len(user.rejected) == 2
+    page = ask(f"{sandbox.facts['url']}/warehouse/?user=demo")
+    assert page.status == 200
 
 
 def test_wrong_password_is_refused(sandbox: Sandbox) -> None:
