@@ -7,7 +7,6 @@ receipts from it). Files appear in ``/out`` under their name only when complete.
 from __future__ import annotations
 
 import csv
-import hmac
 import io
 import math
 import random
@@ -17,23 +16,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import asyncssh
-
 from dropstream.sandbox import seed
 from dropstream.sandbox.journal import Journal
-from dropstream.sandbox.ssh_server import (
-    Fault,
-    Files,
-    Handler,
-    Session,
-    SshSide,
-    Visitor,
-)
+from dropstream.sandbox.ssh_server import Fault
 from dropstream.sandbox.state import Secrets, StateFolder
+from dropstream.sandbox.warehouse_orders import Order, OrderLine, half, parse_order
+from dropstream.sandbox.warehouse_ssh import WarehouseSide
 
 HOST = "warehouse.sandbox.example"
 USERS = ("demo", "try")
@@ -45,16 +37,6 @@ STOCK_HEADER = [
     "on_hand",
     "committed",
     "reported_at",
-]
-ORDER_HEADER = [
-    "po_id",
-    "po_number",
-    "vendor",
-    "expected_on",
-    "line_id",
-    "sku",
-    "title",
-    "quantity",
 ]
 RECEIPT_HEADER = [
     "receipt_id",
@@ -68,49 +50,6 @@ RECEIPT_HEADER = [
 CHANGED_AT_ONCE = 20
 OUT_KEPT = 200
 ORDERS_KEPT = 500
-
-
-@dataclass
-class OrderLine:
-    """One line of an order: what is expected and what came so far."""
-
-    line_id: str
-    sku: str
-    title: str
-    quantity: str
-    received: str = "0"
-
-    def left(self) -> Decimal:
-        """Return what has not come yet."""
-        return Decimal(self.quantity) - Decimal(self.received)
-
-
-@dataclass
-class Order:
-    """An order as the warehouse holds it. ``copies`` above one: it came again."""
-
-    po_id: str
-    po_number: str
-    vendor: str
-    expected_on: str
-    file: str
-    taken_at: float
-    lines: list[OrderLine]
-    in_parts: bool = False
-    copies: int = 1
-    receipts: list[str] = field(default_factory=list)
-
-    def expected(self) -> Decimal:
-        """Return how many pieces are expected in all."""
-        return sum((Decimal(line.quantity) for line in self.lines), Decimal(0))
-
-    def received(self) -> Decimal:
-        """Return how many pieces came so far."""
-        return sum((Decimal(line.received) for line in self.lines), Decimal(0))
-
-    def is_received(self) -> bool:
-        """Say whether everything has come."""
-        return all(line.left() <= 0 for line in self.lines)
 
 
 @dataclass
@@ -395,101 +334,3 @@ def first_stock(user: str, skus: int) -> dict[str, dict[str, list[int]]]:
         seed.sku(number): {name: random_level(source) for name in FACILITIES}
         for number in range(1, skus + 1)
     }
-
-
-def half(quantity: Decimal) -> Decimal:
-    """Return a first part: half, rounded up to a whole piece where that is less."""
-    part = (quantity / 2).to_integral_value(rounding="ROUND_CEILING")
-    return part if part < quantity else quantity / 2
-
-
-def parse_order(path: Path) -> Order:
-    """Read an order file.
-
-    Raises ValueError, which says why, when it is no order.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise ValueError(f"not CSV: {error}") from None
-    if not rows or rows[0] != ORDER_HEADER:
-        raise ValueError("another header than " + ",".join(ORDER_HEADER))
-    if len(rows) == 1:
-        raise ValueError("no lines")
-    if any(len(row) != len(ORDER_HEADER) for row in rows):
-        raise ValueError("a row with too few or too many cells")
-    heads = {tuple(row[:4]) for row in rows[1:]}
-    if len(heads) != 1:
-        raise ValueError("more than one order in the file")
-    po_id, po_number, vendor, expected_on = heads.pop()
-    if not po_id or not po_number:
-        raise ValueError("no po_id or po_number")
-    lines = [OrderLine(row[4], row[5], row[6], as_quantity(row[7])) for row in rows[1:]]
-    return Order(po_id, po_number, vendor, expected_on, path.name, time.time(), lines)
-
-
-def as_quantity(text: str) -> str:
-    """Return a quantity as written; ValueError when it is not above zero."""
-    try:
-        quantity = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"quantity is not a number: {text[:40]!r}") from None
-    if not quantity.is_finite() or quantity <= 0:
-        raise ValueError(f"quantity is not above zero: {text[:40]!r}")
-    return text
-
-
-class WarehouseSide(SshSide):
-    """The warehouse's SSH server: user name and password."""
-
-    def __init__(
-        self,
-        name: str,
-        warehouse: Warehouse,
-        state: StateFolder,
-        secrets: Secrets,
-        journal: Journal,
-    ) -> None:
-        super().__init__(name, state, secrets, journal)
-        self.warehouse = warehouse
-
-    def connection(self) -> Visitor:
-        return WarehouseServer(self)
-
-
-class WarehouseServer(Visitor):
-    """One connection to the warehouse."""
-
-    def __init__(self, side: WarehouseSide) -> None:
-        super().__init__(side)
-        self._side = side
-        self._user: User | None = None
-
-    def begin_auth(self, username: str) -> bool:
-        self._side.journal.add("warehouse", username, "auth")
-        return True
-
-    def password_auth_supported(self) -> bool:
-        return True
-
-    async def validate_password(self, username: str, password: str) -> bool:
-        self._user = None
-        user = self._side.warehouse.users.get(username)
-        if user is None or await self._side.refuses(username):
-            return False
-        if hmac.compare_digest(user.password.encode(), password.encode()):
-            self._user = user
-        return self._user is not None
-
-    def auth_completed(self) -> None:
-        if self._user is not None:
-            self._side.journal.add("warehouse", self._user.name, "login")
-
-    def session_requested(self) -> Session:
-        return Session(self._files, Handler)
-
-    def _files(self, chan: Any) -> Files:
-        if self._user is None:
-            raise asyncssh.SFTPPermissionDenied("not logged in")
-        return Files(chan, self._user.folder, self._user.name, self._side)

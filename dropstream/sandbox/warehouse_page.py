@@ -20,7 +20,8 @@ from dropstream.sandbox.markup import (
 
 if TYPE_CHECKING:
     from dropstream.sandbox.server import Sandbox
-    from dropstream.sandbox.warehouse import Order, User
+    from dropstream.sandbox.warehouse import User
+    from dropstream.sandbox.warehouse_orders import Order
 
 ORDERS_SHOWN = 50
 FILES_SHOWN = 15
