@@ -179,7 +179,10 @@ class Postgres:
         if done.returncode:
             # A half-made cluster would be taken for a whole one by the next start.
             shutil.rmtree(self.data, ignore_errors=True)
-            raise ServerFailed(f"initdb failed: {done.stderr[-2000:]}")
+            raise ServerFailed(
+                f"{done.stderr[-2000:]}PostgreSQL could make no data folder: "
+                "solve what it says above, or set DATABASE_URL to a server."
+            )
 
     def _clear_leftover(self) -> None:
         """Stop a server that a killed run left, and drop the lock file of a zombie."""
