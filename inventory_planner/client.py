@@ -25,7 +25,7 @@ from connections.wire.ssh import Deadline
 from stores.secret import Secret
 
 USER_AGENT = "DropStream/1.0 (+purchase orders and stock for Inventory Planner)"
-ORDERS = "api/v1/purchase-orders"
+ORDERS = "/api/v1/purchase-orders"
 PAGE_ROWS = 100
 PAGE_CAP = 50
 # A far side's id goes into a path: letters and digits only (security.md F5).

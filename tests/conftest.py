@@ -1,14 +1,21 @@
-"""What every test may use: a browser. Servers start in tests/settings.py."""
+"""What every test may use: people, far sides, a browser.
+
+Servers start in tests/settings.py.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page
+from pytest_django import Settings
+
+from dropstream.sandbox import Sandbox
 
 # Playwright's sync API runs an event loop in the test's thread.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -55,3 +62,29 @@ def page(page: Page) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     yield page
     assert not problems
+
+
+@pytest.fixture
+def cast(db: None) -> Any:
+    """Two accounts and their people (tests.factories.Cast)."""
+    from tests import factories  # models: not before Django is set up
+
+    return factories.cast()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, settings: Settings) -> Iterator[Sandbox]:
+    """Both far sides, small, their clocks standing still, as the settings name them."""
+    still = Sandbox(
+        tmp_path / "sandbox",
+        skus=3,
+        tick_s=None,
+        sync_s=None,
+        stock_interval_s=None,
+        receipt_delay_s=0.0,
+    )
+    with still:
+        settings.INVENTORY_PLANNER_API_URL = still.facts["api_url"]
+        settings.OUTBOUND_HOSTS = still.facts["outbound_hosts"]
+        settings.INVENTORY_PLANNER_REQUESTS_PER_S = 1000
+        yield still

@@ -1,0 +1,227 @@
+"""Reports of a warehouse become levels; a bad one never stops the next (issue 2 d)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection as database
+from django.db import transaction
+
+from connections.models import Activity, StockLevel, StockReport
+from connections.stock import ingest
+from stores.models import Warehouse
+from tests.engine import run_now
+from tests.factories import Line
+
+GOOD = "sku,facility,available\nA,RENO,1\n"
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LONGEST_S = 10
+
+
+def levels() -> dict[str, Decimal]:
+    rows = StockLevel.objects.values_list("sku", "facility", "available")
+    return {f"{sku}@{facility}": available for sku, facility, available in rows}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\n", "the file is empty"),
+        (b"a,b\n1,2\n", "there is no column sku"),
+        (b"sku,facility\nA,RENO\n", "neither a column available nor on_hand"),
+        (b"sku,available,SKU\nA,1,B\n", "a column appears twice"),
+        (b"sku,available\nA,one\nB,\n", "2 of 2 rows cannot be read"),
+        (b"sku,available\n\xff\xfe,1\n", "not UTF-8"),
+        (b'sku,available\nA,"1\n', "unexpected end of data"),
+    ],
+)
+def test_a_malformed_report_is_refused_and_the_next_one_applied(
+    line: Line, content: bytes, reason: str
+) -> None:
+    line.clear_reports()
+    line.report("inv_1.csv", content)
+    line.report("inv_2.csv", GOOD)
+    run = run_now(line.stock, "stock_changes")
+    assert run.state == "succeeded"
+    assert run.counts["files_refused"] == 1
+    assert run.counts["files_read"] == 1
+    refused = StockReport.objects.get(name="inv_1.csv")
+    assert refused.state == "refused"
+    assert reason in refused.problems[0]["reason"]
+    told = Activity.objects.get(event="stock_refused").facts
+    assert told["file"] == "inv_1.csv"
+    assert reason in told["reason"]
+    assert levels() == {"A@RENO": 1}
+
+
+def test_a_refused_report_is_not_read_again(line: Line) -> None:
+    line.clear_reports()
+    line.report("inv_1.csv", "nothing\n")
+    run_now(line.stock, "stock_changes")
+    assert run_now(line.stock, "stock_changes").counts == {}
+
+
+def test_bad_rows_are_named_and_the_good_ones_applied(line: Line) -> None:
+    line.clear_reports()
+    line.report("inv_1.csv", GOOD + "B,RENO,1e3\n,RENO,3\nC,RENO\nD,RENO,4\n")
+    run_now(line.stock, "stock_changes")
+    report = StockReport.objects.get()
+    assert (report.state, report.rows, report.bad_rows) == ("applied", 2, 3)
+    assert [problem["line"] for problem in report.problems] == [3, 4, 5]
+    assert levels() == {"A@RENO": 1, "D@RENO": 4}
+
+
+def test_a_file_still_growing_is_left_for_the_next_run(line: Line) -> None:
+    line.clear_reports()
+    path = line.report("inv_1.csv", GOOD + "B,RE")
+    run = run_now(line.stock, "stock_changes")
+    assert run.counts == {"files_unfinished": 1}
+    assert levels() == {}
+    path.write_text(GOOD + "B,RENO,2\n")
+    run_now(line.stock, "stock_changes")
+    assert levels() == {"A@RENO": 1, "B@RENO": 2}
+
+
+def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_run(
+    line: Line,
+) -> None:
+    line.clear_reports()
+    path = line.report("inv_1.csv", GOOD)
+
+    def grow(op: str, _path: str) -> None:
+        if op == "open_read":
+            line.sandbox.warehouse.sftp_faults.clear()
+            path.write_text(GOOD + "B,RENO,2\n")
+
+    line.sandbox.warehouse.sftp_faults.append(grow)
+    assert run_now(line.stock, "stock_changes").counts == {"files_unfinished": 1}
+    run_now(line.stock, "stock_changes")
+    assert levels() == {"A@RENO": 1, "B@RENO": 2}
+
+
+def test_hidden_and_foreign_files_are_not_read(line: Line) -> None:
+    line.clear_reports()
+    line.report(".inv_1.csv.part", GOOD)
+    line.report("stock.csv", GOOD)
+    assert run_now(line.stock, "stock_changes").counts == {}
+
+
+def test_on_hand_stands_in_for_a_missing_available(line: Line) -> None:
+    """dropstream.md §5."""
+    line.clear_reports()
+    line.report("inv_1.csv", "SKU,On Hand,Available\nA,7,\nB,7,5\n")
+    run_now(line.stock, "stock_changes")
+    assert levels() == {"A@": 7, "B@": 5}
+
+
+def test_a_late_older_report_does_not_undo_a_newer_figure(line: Line) -> None:
+    apply(line, [["A", "RENO", "5"]], name="new", at=NOW)
+    done = apply(line, [["A", "RENO", "1"]], name="old", at=NOW - timedelta(hours=1))
+    assert done is not None
+    assert done.changed == 0
+    assert levels() == {"A@RENO": 5}
+
+
+def test_the_last_row_of_a_sku_wins(line: Line) -> None:
+    apply(line, [["A", "RENO", "1"], ["A", "RENO", "2"]], name="twice")
+    assert levels() == {"A@RENO": 2}
+
+
+def test_a_report_is_applied_once(line: Line) -> None:
+    assert apply(line, [["A", "RENO", "1"]], name="same") is not None
+    assert apply(line, [["A", "RENO", "2"]], name="same") is None
+    assert levels() == {"A@RENO": 1}
+
+
+def test_two_interleaved_reports_lose_no_level(line: Line) -> None:
+    """The earlier one commits last, after a push moved the mark past the later one."""
+    line.clear_reports()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow_rows() -> Iterator[list[str]]:
+        yield ["sku", "facility", "available"]
+        begun.set()
+        assert go_on.wait(LONGEST_S)
+        yield ["A", "RENO", "1"]
+
+    with ThreadPoolExecutor() as pool:
+        earlier = pool.submit(in_thread, line, slow_rows(), "earlier")
+        assert begun.wait(LONGEST_S)
+        apply(line, [["B", "RENO", "2"]], name="later")
+        run_now(line.stock, "stock_changes")
+        go_on.set()
+        earlier.result(LONGEST_S)
+    run_now(line.stock, "stock_changes")
+    later, sent_last = line.dropped()
+    assert b"\nB,WH1,2," in later
+    assert b"\nA,WH1,1," in sent_last
+    numbers = StockLevel.objects.order_by("sku").values_list("change_number", flat=True)
+    assert list(numbers) == [2, 1]
+
+
+def test_a_report_about_to_commit_keeps_the_next_one_and_no_push_skips_it(
+    line: Line,
+) -> None:
+    """The lower number is written and not yet visible; the higher one has to wait."""
+    line.clear_reports()
+    written, go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def slow_commit() -> Iterator[None]:
+        with transaction.atomic():
+            yield
+            written.set()
+            assert go_on.wait(LONGEST_S)
+
+    a, b = rows([["A", "RENO", "1"]]), rows([["B", "RENO", "2"]])
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(in_thread, line, a, "first", slow_commit())
+        assert written.wait(LONGEST_S)
+        second = pool.submit(in_thread, line, b, "second")
+        run = run_now(line.stock, "stock_changes")
+        assert run.counts == {}
+        assert not second.done()
+        go_on.set()
+        first.result(LONGEST_S)
+        second.result(LONGEST_S)
+    run_now(line.stock, "stock_changes")
+    [content] = line.dropped()
+    assert b"\nA,WH1,1," in content
+    assert b"\nB,WH1,2," in content
+
+
+def rows(values: list[list[str]]) -> Iterator[list[str]]:
+    yield ["sku", "facility", "available"]
+    yield from values
+
+
+def apply(
+    line: Line, values: list[list[str]], *, name: str, at: datetime = NOW
+) -> StockReport | None:
+    return ingest.apply(line.warehouse, rows(values), name=name, size=1, modified_at=at)
+
+
+def in_thread(
+    line: Line,
+    values: Iterator[list[str]],
+    name: str,
+    fenced: AbstractContextManager[None] | None = None,
+) -> None:
+    """Apply a report on a database connection of its own."""
+    try:
+        ingest.apply(
+            Warehouse.objects.get(pk=line.warehouse.pk),
+            values,
+            name=name,
+            size=1,
+            modified_at=NOW,
+            fenced=fenced,
+        )
+    finally:
+        database.close()

@@ -1,0 +1,146 @@
+"""Levels become one file on the drop, and each level goes out once (issue 2 d)."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from connections.models import Delivery, Location, StockLevel
+from connections.runs import queue
+from connections.runs.jobs import JOBS
+from tests import factories
+from tests.engine import drain, enqueue, run_now
+from tests.factories import Line
+
+HEADER = b"VARIANT_ID,WAREHOUSE_ID,IN_STOCK,REMOVED,UPDATED_AT\n"
+
+
+def stamp(sku: str) -> str:
+    changed_at = StockLevel.objects.filter(sku=sku).latest("changed_at").changed_at
+    return changed_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_the_file_is_exact_to_the_byte(line: Line) -> None:
+    """inventory-planner.md §4: five columns, sorted, facilities added up."""
+    line.clear_reports()
+    line.report(
+        "inv_1.csv",
+        "sku,facility,available\nB-2,RENO,4\na-1,RENO,1.50\nB-2,DALLAS,6\n"
+        '"C,3",RENO,-2\n',
+    )
+    run = run_now(line.stock, "stock_changes")
+    assert (run.state, run.counts["rows_sent"]) == ("succeeded", 3)
+    expected = [
+        f"B-2,WH1,10,false,{stamp('B-2')}",
+        f'"C,3",WH1,-2,false,{stamp("C,3")}',
+        f"a-1,WH1,1.5,false,{stamp('a-1')}",
+    ]
+    assert line.dropped() == [HEADER + "\n".join([*expected, ""]).encode()]
+    delivery = Delivery.objects.get()
+    assert delivery.rows == 3
+    assert delivery.size == len(line.dropped()[0])
+    assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
+
+
+def test_inventory_planner_reads_every_row(line: Line) -> None:
+    run_now(line.stock, "stock_changes")
+    [report] = line.sandbox.ip.sync_now("123456")
+    assert (report.outcome, report.rows, report.dropped) == ("read", 3, 0)
+    delivery = Delivery.objects.get()
+    assert (report.name, report.sha256) == (delivery.name, delivery.sha256)
+
+
+def test_a_mapped_facility_has_its_own_rows(line: Line) -> None:
+    """design.md §3: unmapped facilities add up into the warehouse's own code."""
+    line.clear_reports()
+    Location.objects.create(
+        account=line.account,
+        connection=line.connection,
+        facility="DALLAS",
+        location_id="WH-D",
+    )
+    line.report("inv_1.csv", "sku,facility,available\nA,RENO,1\nA,DALLAS,2\nA,ELKO,4\n")
+    run_now(line.stock, "stock_changes")
+    at = stamp("A")
+    rows = f"A,WH-D,2,false,{at}\nA,WH1,5,false,{at}\n".encode()
+    assert line.dropped() == [HEADER + rows]
+
+
+def test_nothing_changed_sends_nothing(line: Line) -> None:
+    run_now(line.stock, "stock_changes")
+    line.sandbox.warehouse.report_full_stock(line.far_warehouse)
+    run = run_now(line.stock, "stock_changes")
+    assert run.counts == {"files_read": 1, "levels_changed": 0}
+    assert len(line.dropped()) == 1
+
+
+def test_changes_send_only_what_changed(line: Line) -> None:
+    run_now(line.stock, "stock_changes")
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00002,RENO,77777\n")
+    run = run_now(line.stock, "stock_changes")
+    assert run.counts["rows_sent"] == 1
+    first, second = line.dropped()
+    assert first.count(b"\n") == 4
+    dallas = StockLevel.objects.get(sku="SKU-00002", facility="DALLAS").available
+    total = int(77777 + dallas)
+    row = f"SKU-00002,WH1,{total},false,{stamp('SKU-00002')}\n".encode()
+    assert second == HEADER + row
+
+
+def test_a_full_update_sends_every_level_again(line: Line) -> None:
+    run_now(line.stock, "stock_changes")
+    run = run_now(line.stock, "stock_full")
+    assert run.counts["rows_sent"] == 3
+    first, second = line.dropped()
+    assert first == second
+    assert run_now(line.stock, "stock_changes").counts == {}
+
+
+def test_without_an_endpoint_the_latest_stock_waits_and_goes_out_once(
+    line: Line,
+) -> None:
+    """D17: nothing is sent, nothing is lost; afterwards exactly one file."""
+    factories.change_store(line.store, sftp_endpoint="")
+    run = run_now(line.stock, "stock_changes")
+    assert run.state == "succeeded"
+    assert run.counts["waiting_for"] == "endpoint_missing"
+    line.report("inv_8.csv", "sku,facility,available\nSKU-00001,RENO,5\n")
+    run_now(line.stock, "stock_changes")
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00001,RENO,6\n")
+    run_now(line.stock, "stock_changes")
+    assert not Delivery.objects.exists()
+    assert line.opened() == []
+
+    factories.change_store(line.store, sftp_endpoint=line.drop.endpoint)
+    queue.enqueue_for_store(line.store, [job for job in JOBS.values() if job.on_change])
+    drain()
+    [content] = line.dropped()
+    dallas = StockLevel.objects.get(sku="SKU-00001", facility="DALLAS").available
+    assert f"SKU-00001,WH1,{int(6 + dallas)},false".encode() in content
+    assert content.count(b"\n") == 4
+    drain()
+    assert run_now(line.stock, "stock_changes").counts == {}
+    assert len(line.dropped()) == 1
+
+
+def test_orders_run_while_stock_waits_for_its_endpoint(line: Line) -> None:
+    """D17: the channels do not hold each other up."""
+    factories.change_store(line.store, sftp_endpoint="")
+    ended = {run.job: run.state for run in drain()}
+    assert ended["stock_changes"] == "succeeded"
+    assert ended["orders_import"] == "succeeded"
+
+
+def test_a_delivery_that_never_started_gives_way_to_newer_values(line: Line) -> None:
+    """The drop's key is not approved: the file is built and waits."""
+    line.sandbox.rotate_host_key("ip")
+    assert run_now(line.stock, "stock_changes").error_code == "host_key_changed"
+    built = Delivery.objects.get()
+    assert (built.state, built.attempts) == ("built", 0)
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00001,RENO,6\n")
+    factories.approve_host_key(line.account, line.drop.endpoint, by=line.person)
+    enqueue(line.stock, "stock_changes")
+    drain()
+    built.refresh_from_db()
+    assert (built.state, built.chunks.count()) == ("superseded", 0)
+    assert len(line.dropped()) == 1
+    assert line.dropped()[0].count(b"\n") == 4

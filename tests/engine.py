@@ -1,0 +1,46 @@
+"""Drive the engine in the test's own process, through the doors of the workers."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from connections.models import Channel, Schedule, SyncRun
+from connections.runs import execute, queue
+from connections.runs.jobs import JOBS
+from connections.tasks import WORK
+
+
+def drain() -> list[SyncRun]:
+    """Make due what is due and do each due run once; return the runs as they ended."""
+    queue.make_due()
+    done: list[int] = []
+    while run := _due().exclude(pk__in=done).order_by("due_at", "pk").first():
+        execute.execute(run.pk, WORK)
+        done.append(run.pk)
+    return [SyncRun.objects.get(pk=pk) for pk in done]
+
+
+def run_now(channel: Channel, job: str) -> SyncRun:
+    """Do one job of a channel, as its button does; return the run as it ended."""
+    run = enqueue(channel, job)
+    execute.execute(run.pk, WORK)
+    run.refresh_from_db()
+    return run
+
+
+def enqueue(channel: Channel, job: str) -> SyncRun:
+    """Ask for a job without doing it; its retry comes due at once."""
+    queue.enqueue(channel, JOBS[job], SyncRun.Trigger.PERSON)
+    return SyncRun.objects.get(channel=channel, job=job, state__in=SyncRun.UNFINISHED)
+
+
+def make_schedules_due() -> None:
+    """Let every schedule's time have come."""
+    Schedule.objects.update(next_due_at=timezone.now())
+
+
+def _due() -> QuerySet[SyncRun]:
+    return SyncRun.objects.filter(
+        state=SyncRun.State.QUEUED, due_at__lte=timezone.now()
+    )
