@@ -13,6 +13,7 @@ import heapq
 import io
 import itertools
 import logging
+import os
 import socket
 import threading
 import time
@@ -69,6 +70,7 @@ _SIGNED_BY = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
 _RSA_BITS = 3072
 _KEEPALIVE_S = 30
+_LONGEST_GREETING = 65_536  # bytes
 _DISCONNECT_TOO_MANY = 12
 _CHANNEL_BUSY = (2, 4)  # connect failed (OpenSSH's MaxSessions), resource shortage
 # paramiko's own limits must not be the ones that end a step.
@@ -133,16 +135,19 @@ class _Watchdog:
     """
 
     def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget everything: in a forked child it belongs to the parent."""
         self._changed = threading.Condition()
         self._heap: list[tuple[float, int, _Watch]] = []
-        self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
     def add(self, watch: _Watch) -> None:
         with self._changed:
             heapq.heappush(self._heap, (watch.ends_at, next(self._numbers), watch))
-            # A prefork worker is a copy of a process whose threads did not come along.
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="wire-watchdog", daemon=True
                 )
@@ -202,6 +207,8 @@ class _Watch:
 
 
 _watchdog = _Watchdog()
+# Prefork workers are copies; a copied watch would shut down its parent's connection.
+os.register_at_fork(after_in_child=_watchdog.start_anew)
 
 
 class Deadline:
@@ -378,6 +385,18 @@ class _Packetizer(Packetizer):
     """Keep what a server says before its version: why it turns us away stands there."""
 
     greeting = ""
+    is_endless = False
+    _greeted_bytes = 0
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        """Read a bit of the greeting; it has no business being long."""
+        # The stubs leave private methods out.
+        data = bytes(super()._read_timeout(timeout))  # type: ignore[misc]
+        self._greeted_bytes += len(data)
+        if self._greeted_bytes > _LONGEST_GREETING:
+            self.is_endless = True
+            raise EOFError
+        return data
 
     def readline(self, timeout: float) -> str:
         line = str(super().readline(timeout))
@@ -416,6 +435,11 @@ class _Transport(paramiko.Transport):
     def greeting(self) -> str:
         packetizer = self.packetizer
         return packetizer.greeting if isinstance(packetizer, _Packetizer) else ""
+
+    @property
+    def is_endless(self) -> bool:
+        packetizer = self.packetizer
+        return isinstance(packetizer, _Packetizer) and packetizer.is_endless
 
     def _parse_disconnect(self, m: Any) -> None:
         """Remember the reason, which paramiko drops."""
@@ -506,6 +530,8 @@ def _handshake_error(transport: _Transport, error: Exception) -> WireError:
         return busy
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         return WireError("handshake_failed", str(error))
+    if transport.is_endless:
+        return WireError("handshake_failed", "The server's greeting does not end")
     if isinstance(error, OSError | EOFError) or str(error).startswith(
         "Error reading SSH protocol banner"
     ):
