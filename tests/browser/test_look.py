@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import struct
+import time
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
+from pytest_playwright.pytest_playwright import CreateContextCallback
 
 from stores.models import User
 from tests.browser import look_urls
@@ -182,9 +189,9 @@ def test_u19_times_are_in_the_browsers_zone_and_named(
 ) -> None:
     page.clock.set_fixed_time("2026-05-03T16:15:00Z")
     log_in(page, live_server)
-    time = page.locator("time[data-local]").first
-    expect(time).to_contain_text("2 hours ago")
-    expect(time).to_contain_text("3 May 2026, 16:15 CEST")
+    shown = page.locator("time[data-local]").first
+    expect(shown).to_contain_text("2 hours ago")
+    expect(shown).to_contain_text("3 May 2026, 16:15 CEST")
 
 
 def test_the_menu_opens_by_keyboard_and_closes_on_escape(
@@ -201,3 +208,53 @@ def test_the_menu_opens_by_keyboard_and_closes_on_escape(
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Log out").click()
     expect(menu).to_have_count(0)
+
+
+def test_u21_setting_up_two_factor_log_in(
+    page: Page, live_server: LiveServer, kim: User, settings: Settings
+) -> None:
+    """The person confirms their password, then meets the QR code and the secret."""
+    settings.MFA_TOTP_TOLERANCE = 1  # the half minute may end while we type
+    log_in(page, live_server)
+    page.goto(live_server.url + "/people/2fa/totp/activate/")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    page.wait_for_url("**/people/2fa/totp/activate/")
+    secret = page.get_by_label("Authenticator secret").input_value()
+    assert problems(page) == []
+    page.get_by_label("Authenticator code").fill(totp_now(secret))
+    page.get_by_role("button", name="Activate").click()
+    page.wait_for_url("**/people/2fa/recovery-codes/**")
+    assert problems(page) == []
+    page.goto(live_server.url + "/people/2fa/")
+    assert problems(page) == []
+    page.context.clear_cookies()
+    page.goto(live_server.url + "/people/login/")
+    page.get_by_label("Email").fill("kim@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Two-factor log-in")).to_be_visible()
+    assert problems(page) == []
+
+
+def totp_now(secret: str) -> str:
+    """Return the code that an authenticator app would show (RFC 6238, SHA-1)."""
+    counter = struct.pack(">Q", int(time.time()) // 30)
+    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
+    offset = digest[-1] & 15
+    number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
+    return f"{number % 1_000_000:06}"
+
+
+def test_without_scripting_dialogs_open_by_link(
+    new_context: CreateContextCallback, live_server: LiveServer, kim: User
+) -> None:
+    """U9's rule for the shell: what needs scripting hides, the rest works."""
+    page = new_context(java_script_enabled=False).new_page()
+    log_in(page, live_server)
+    expect(page.get_by_role("button", name="Copy Public key")).to_be_hidden()
+    page.get_by_role("link", name="Remove key").click()
+    dialog = page.locator("dialog#remove")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("link", name="Cancel").click()
+    expect(dialog).to_be_hidden()
