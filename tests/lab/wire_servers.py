@@ -81,6 +81,7 @@ class SftpServer:
         self.accept = accept
         self.password = password
         self.seen = Seen()
+        self.connections: list[Any] = []
         self.open_sessions = 0
         self.port = 0
         self.raw_session = raw_session
@@ -119,13 +120,19 @@ class SftpServer:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._listen())
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        with contextlib.suppress(Exception):
-            self._loop.run_until_complete(asyncio.sleep(0))
-        self._acceptor.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._close())
         self._loop.close()
+
+    async def _close(self) -> None:
+        """Let go of everything, or the loop leaves open transports behind."""
+        self._acceptor.close()
+        for connection in self.connections:
+            connection.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _listen(self) -> None:
         self._acceptor = await asyncssh.listen(
@@ -150,6 +157,7 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: Any) -> None:
         self._conn = conn
+        self._lab.connections.append(conn)
         self._lab.seen.connections += 1
 
     def begin_auth(self, username: str) -> bool:
