@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from dropstream.local.processes import (
 from dropstream.local.servers import DatabaseUrls, Postgres, Valkey
 from dropstream.local.state import AlreadyRunning, State, parse_lines
 from dropstream.local.supervisor import Supervisor, Watched
+from dropstream.local.throwaway import remove_abandoned_folders
 
 ROOT = Path(__file__).resolve().parent.parent
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -83,6 +85,20 @@ def test_flush_gets_past_triggers_that_refuse_truncate() -> None:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE probe")
             cursor.execute("DROP FUNCTION probe_refuse")
+
+
+def test_folders_of_killed_runs_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (tmp_path / f"ds-test-{pid}-abc").mkdir()
+    (tmp_path / "ds-test-other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    remove_abandoned_folders()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"ds-test-{os.getpid()}-abc", "ds-test-other"}
 
 
 # --- Servers

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from dropstream.local.servers import Postgres, Valkey
+
+_PREFIX = "ds-test-"
+
+
+def remove_abandoned_folders() -> None:
+    """Remove what killed runs left; a folder's name holds the pid of its run."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and folder.lstat().st_uid == os.geteuid():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:
+                continue
 
 
 def start_throwaway_servers() -> None:
@@ -17,7 +33,8 @@ def start_throwaway_servers() -> None:
     """
     if "DATABASE_URL" in os.environ and "REDIS_URL" in os.environ:
         return
-    root = Path(tempfile.mkdtemp(prefix="ds-test-"))
+    remove_abandoned_folders()
+    root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     # As root PostgreSQL runs as nobody, who must be able to pass through.
     root.chmod(0o711 if os.geteuid() == 0 else 0o700)
     servers: list[Postgres | Valkey] = []
