@@ -8,14 +8,18 @@ from django.db.backends.postgresql import base, operations
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    """Flushes as a replica would: triggers do not fire."""
+    """Flushes as a replica would: triggers and foreign keys do not fire."""
 
     def sql_flush(self, *args: Any, **kwargs: Any) -> list[str]:
-        statements = super().sql_flush(*args, **kwargs)
-        if not statements:
+        _style, tables, *_ = args
+        if not tables:
             return []
+        # DELETE: a test leaves few rows, and TRUNCATE makes every table's files anew.
         # LOCAL: ends with the flush, so that tests still meet the triggers.
-        return ["SET LOCAL session_replication_role = replica", *statements]
+        return [
+            "SET LOCAL session_replication_role = replica",
+            *(f"DELETE FROM {self.quote_name(table)}" for table in tables),  # noqa: S608
+        ]
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

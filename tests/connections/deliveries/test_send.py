@@ -1,0 +1,203 @@
+"""A file gets there once under its one name, whatever fails on the way."""
+
+from __future__ import annotations
+
+import hashlib
+
+import asyncssh
+import pytest
+from django.utils import timezone
+
+from connections.models import Channel, Delivery, SyncRun
+from connections.runs import execute
+from connections.tasks import WORK
+from dropstream.sandbox.ssh_server import DropConnection
+from tests.engine import enqueue, run_now
+from tests.factories import Line
+from tests.lab.crash import rise_again, work_and_die
+
+ROWS = 3000  # several writes: one is 32 kB
+
+
+@pytest.fixture
+def wide_line(line: Line) -> Line:
+    """A warehouse whose stock fills a file of several writes."""
+    line.clear_reports()
+    rows = "".join(f"SKU-{n:05d},RENO,{n}\n" for n in range(ROWS))
+    line.report("inv_1.csv", "sku,facility,available\n" + rows)
+    return line
+
+
+def again(run: SyncRun) -> SyncRun:
+    """Let the retry come due and do it."""
+    assert run.state == "queued", (run.state, run.error_code)
+    SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+    execute.execute(run.pk, WORK)
+    run.refresh_from_db()
+    return run
+
+
+def fail_once(line: Line, op: str, error: Exception, *, at: int = 1) -> None:
+    """Raise at the n-th step of a kind on the drop's stock folder."""
+    left = [at]
+
+    def fault(step: str, path: str) -> None:
+        if step == op and "/variant_warehouse/" in path:
+            left[0] -= 1
+            if left[0] == 0:
+                raise error
+
+    line.sandbox.ip.sftp_faults.append(fault)
+
+
+def assert_one_right_file(line: Line) -> Delivery:
+    """One file on the drop, with the name, size and hash of the one delivery."""
+    delivery = Delivery.objects.exclude(state="superseded").get()
+    assert delivery.state == "delivered"
+    assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
+    [content] = line.dropped()
+    assert len(content) == delivery.size
+    assert hashlib.sha256(content).hexdigest() == delivery.sha256
+    assert line.stock.sent_through == delivery.upper_bound == 1
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("op", "at"),
+    [
+        ("open_write", 1),
+        ("write", 1),
+        ("wrote", 2),
+        ("wrote", 4),
+        ("close", 1),
+        ("closed", 1),
+        ("stat", 1),
+        ("stat", 2),
+    ],
+)
+def test_a_line_cut_at_any_step_ends_as_one_file(
+    wide_line: Line, op: str, at: int
+) -> None:
+    """D1, D3: unknown is resolved by looking; same bytes, same name."""
+    fail_once(wide_line, op, DropConnection(), at=at)
+    run = run_now(wide_line.stock, "stock_changes")
+    assert run.error_code == "network_lost"
+    assert wide_line.stock.sent_through == 0
+    assert again(run).state == "succeeded"
+    delivery = assert_one_right_file(wide_line)
+    assert delivery.rows == ROWS
+
+
+def test_a_lost_reply_to_close_is_found_there_and_not_sent_again(line: Line) -> None:
+    """D3."""
+    fail_once(line, "closed", DropConnection())
+    again(run_now(line.stock, "stock_changes"))
+    assert_one_right_file(line)
+    assert len(line.opened("open_write")) == 1
+
+
+def test_a_lost_reply_for_a_file_that_was_taken_is_the_same_file_once_more(
+    line: Line,
+) -> None:
+    """D4: at most one more, of the same name and content: harmless."""
+    fail_once(line, "closed", DropConnection())
+    run = run_now(line.stock, "stock_changes")
+    [first] = line.sandbox.ip.sync_now("123456")
+    again(run)
+    delivery = assert_one_right_file(line)
+    assert (first.name, first.sha256) == (delivery.name, delivery.sha256)
+
+
+def test_a_partial_object_is_replaced(wide_line: Line) -> None:
+    """reliability.md §2: an interrupted upload may leave what came so far."""
+    wide_line.sandbox.ip.ssh.partial_objects = True
+    fail_once(wide_line, "wrote", DropConnection(), at=3)
+    run = run_now(wide_line.stock, "stock_changes")
+    again(run)
+    assert_one_right_file(wide_line)
+
+
+@pytest.mark.parametrize(
+    ("op", "error", "code", "state"),
+    [
+        (
+            "write",
+            asyncssh.SFTPFailure("No space left on device"),
+            "disk_full",
+            "queued",
+        ),
+        ("close", asyncssh.SFTPFailure("quota exceeded"), "disk_full", "queued"),
+        (
+            "open_write",
+            asyncssh.SFTPPermissionDenied("no"),
+            "permission_denied",
+            "needs_person",
+        ),
+    ],
+)
+def test_a_refused_write_is_named_and_moves_no_mark(
+    line: Line, op: str, error: Exception, code: str, state: str
+) -> None:
+    """D5, D6."""
+    fail_once(line, op, error)
+    run = run_now(line.stock, "stock_changes")
+    assert (run.error_code, run.state) == (code, state)
+    assert line.stock.sent_through == 0
+    assert line.dropped() == []
+    if state == "queued":
+        again(run)
+    else:
+        run_now(line.stock, "stock_changes")
+    assert_one_right_file(line)
+
+
+def test_a_foreign_file_of_our_name_is_left_alone(line: Line) -> None:
+    """D7: the name is given up and another one taken."""
+
+    def occupy(op: str, path: str) -> None:
+        if op == "stat" and "/variant_warehouse/" in path:
+            line.sandbox.ip.sftp_faults.clear()
+            (line.drop.folder / path.lstrip("/")).write_bytes(b"theirs")
+
+    line.sandbox.ip.sftp_faults.append(occupy)
+    run = run_now(line.stock, "stock_changes")
+    assert run.error_code == "name_taken"
+    assert again(run).state == "succeeded"
+    foreign, ours = Delivery.objects.order_by("pk")
+    assert (foreign.state, ours.state) == ("foreign", "delivered")
+    assert foreign.name != ours.name
+    assert line.dropped()[0] == b"theirs"
+    assert len(line.dropped()) == 2
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_worker_that_dies_at_any_commit_leaves_one_file_in_the_end(
+    line: Line, at: int, before: bool
+) -> None:
+    """D2: read, built, started, recorded."""
+    run = enqueue(line.stock, "stock_changes")
+    assert work_and_die(run, at=at, before=before)
+    rise_again(run)
+    assert (run.state, run.attempts) == ("succeeded", 2)
+    delivery = Delivery.objects.filter(state="delivered").get()
+    assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
+    assert hashlib.sha256(line.dropped()[0]).hexdigest() == delivery.sha256
+    assert delivery.rows == 3
+    assert not Delivery.objects.unfinished().exists()
+    assert not work_and_die(enqueue(line.stock, "stock_changes"), at=1)
+    assert len(line.dropped()) == 1
+
+
+def test_a_channel_turned_off_meanwhile_sends_nothing(line: Line) -> None:
+    """Off means off, also for a run that works already."""
+
+    def turn_off(op: str, path: str) -> None:
+        if op == "stat" and "/variant_warehouse/" in path:
+            line.sandbox.ip.sftp_faults.clear()
+            Channel.objects.filter(pk=line.stock.pk).update(enabled_at=None)
+
+    line.sandbox.ip.sftp_faults.append(turn_off)
+    run = run_now(line.stock, "stock_changes")
+    assert run.state == "cancelled"
+    assert line.dropped() == []

@@ -1,0 +1,353 @@
+"""Orders whose way is interrupted: every effect once all the same (issue 2 e)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from connections.models import (
+    Activity,
+    Delivery,
+    HandOver,
+    OffPeriod,
+    PurchaseOrder,
+    SyncRun,
+)
+from connections.runs import execute
+from connections.tasks import WORK
+from dropstream.sandbox import seed
+from dropstream.sandbox.http_server import Request, Response, json_response
+from dropstream.sandbox.ssh_server import DropConnection
+from tests import factories
+from tests.connections.orders.test_flow import (
+    ACCOUNT,
+    ordered,
+    received,
+    remote,
+    writes,
+)
+from tests.connections.orders.test_flow import set_up as set_up_line
+from tests.engine import enqueue, run_now
+from tests.factories import Line
+from tests.lab.crash import rise_again, work_and_die
+
+Script = Callable[[Request], Response | None]
+
+
+@pytest.fixture
+def one_order(line: Line) -> Line:
+    """Inventory Planner holds order 1042 and no other."""
+    planner = line.sandbox.ip.accounts[ACCOUNT]
+    planner.orders[:] = [planner.order("1042")]
+    set_up_line(line)
+    return line
+
+
+def again(run: SyncRun) -> SyncRun:
+    assert run.state == "queued", (run.state, run.error_code)
+    SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+    execute.execute(run.pk, WORK)
+    run.refresh_from_db()
+    return run
+
+
+def cut_once(line: Line, op: str) -> None:
+    """Cut the line at the first step of a kind in the warehouse's /in."""
+    faults = line.sandbox.warehouse.sftp_faults
+
+    def fault(step: str, path: str) -> None:
+        if step == op and path.startswith("/in/"):
+            faults.clear()
+            raise DropConnection
+
+    faults.append(fault)
+
+
+def script_once(line: Line, method: str, ending: str, answer: Script) -> None:
+    """Answer the first such request otherwise."""
+    scripts = line.sandbox.ip.answers
+
+    def script(request: Request) -> Response | None:
+        if request.method != method or not request.path.endswith(ending):
+            return None
+        scripts.remove(script)
+        return answer(request)
+
+    scripts.append(script)
+
+
+def received_order(line: Line) -> PurchaseOrder:
+    """Bring order 1042 to where only the write-back is missing."""
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    return PurchaseOrder.objects.get()
+
+
+@pytest.mark.parametrize("op", ["open_write", "wrote", "closed", "rename", "renamed"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_line_cut_at_any_step_hands_the_order_over_once(
+    one_order: Line, op: str, taken: bool
+) -> None:
+    """D1, D3, D4; `taken`: the warehouse takes its files before the retry."""
+    line = one_order
+    cut_once(line, op)
+    run = run_now(line.orders, "orders_import")
+    assert run.error_code == "network_lost"
+    if taken:
+        line.sandbox.warehouse.tick()
+    assert again(run).state == "succeeded"
+    line.sandbox.warehouse.tick()
+    assert_handed_over_once(line)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_a_worker_that_dies_at_any_commit_hands_the_order_over_once(
+    one_order: Line, at: int, taken: bool, before: bool
+) -> None:
+    """D2: imported, built, started, renaming, recorded."""
+    line = one_order
+    run = enqueue(line.orders, "orders_import")
+    assert work_and_die(run, at=at, before=before)
+    if taken:
+        line.sandbox.warehouse.tick()
+    rise_again(run)
+    assert run.state == "succeeded"
+    line.sandbox.warehouse.tick()
+    assert_handed_over_once(line)
+
+
+def assert_handed_over_once(line: Line) -> None:
+    [taken] = line.far_warehouse.orders
+    assert taken.copies == 1
+    assert not line.far_warehouse.rejected
+    order = PurchaseOrder.objects.get()
+    assert order.status in ("open", "received")  # its receipt may be there already
+    hand_over = HandOver.objects.get()
+    assert taken.file == hand_over.file_name
+    assert Delivery.objects.get().state == "delivered"
+    leftovers = list(line.far_warehouse.incoming.iterdir())
+    assert leftovers == []
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("before", [True, False])
+def test_a_worker_that_dies_while_writing_back_writes_each_effect_once(
+    one_order: Line, at: int, before: bool
+) -> None:
+    """I11: receipt, intent, quantities, intent, status; read before write."""
+    line = one_order
+    received_order(line)
+    line.sandbox.warehouse.tick()
+    run = enqueue(line.orders, "orders_status")
+    died = work_and_die(run, at=at, before=before)
+    if died:
+        rise_again(run)
+    run.refresh_from_db()
+    assert run.state == "succeeded"
+    doc = remote(line, "1042")
+    assert (doc["status"], received(doc)) == ("CLOSED", ordered(doc))
+    order = PurchaseOrder.objects.get()
+    assert order.acknowledgement == "CLOSED"
+    assert len(writes(line)) == 2
+
+
+@pytest.mark.parametrize("ending", ["/items", ""])
+def test_a_write_whose_reply_is_lost_is_not_made_twice(
+    one_order: Line, ending: str
+) -> None:
+    """I11: applied, then the line is cut."""
+    line = one_order
+    order = received_order(line)
+
+    def apply_and_drop(request: Request) -> Response:
+        line.sandbox.ip.normal_answer(request)
+        return Response(drop=True)
+
+    script_once(line, "PATCH", ending or order.external_id, apply_and_drop)
+    run = run_now(line.orders, "orders_status")
+    assert run.state == "queued"
+    again(run)
+    doc = remote(line, "1042")
+    assert (doc["status"], received(doc)) == ("CLOSED", ordered(doc))
+    assert len(writes(line)) == 2
+
+
+def test_a_write_that_does_not_stick_is_tried_twice_and_then_shown(
+    one_order: Line,
+) -> None:
+    """inventory-planner.md §2.6: the echo counts, not the 200."""
+    line = one_order
+    order = received_order(line)
+
+    def unchanged(request: Request) -> Response | None:
+        if request.method != "PATCH":
+            return None
+        return json_response({"items": []})
+
+    line.sandbox.ip.answers.append(unchanged)
+    run = run_now(line.orders, "orders_status")
+    assert run.state == "succeeded"
+    order.refresh_from_db()
+    assert order.write_refused == "echo_mismatch"
+    run_now(line.orders, "orders_status")
+    assert len(writes(line)) <= 2
+
+
+def test_an_order_that_somebody_closed_there_is_left_alone(one_order: Line) -> None:
+    """I10."""
+    line = one_order
+    order = received_order(line)
+    remote(line, "1042")["status"] = "CANCELLED"
+    run_now(line.orders, "orders_status")
+    order.refresh_from_db()
+    assert order.write_refused == "order_moved_there"
+    assert writes(line) == []
+
+
+def test_a_readonly_order_is_refused_and_the_others_go_on(line: Line) -> None:
+    """I4."""
+    set_up_line(line)
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    remote(line, "1042")["readonly"] = True
+    run = run_now(line.orders, "orders_status")
+    assert run.counts["orders_refused"] == 1
+    refused = PurchaseOrder.objects.get(reference="1042")
+    assert refused.write_refused == "order_readonly"
+    assert remote(line, "1043")["status"] == "CLOSED"
+
+
+def test_an_order_that_is_gone_there_is_marked(one_order: Line) -> None:
+    """I3."""
+    line = one_order
+    order = received_order(line)
+    line.sandbox.ip.accounts[ACCOUNT].orders.clear()
+    run = run_now(line.orders, "orders_status")
+    assert run.state == "succeeded"
+    order.refresh_from_db()
+    assert order.write_refused == "order_gone"
+
+
+def test_an_unreadable_order_is_set_aside_and_the_rest_imported(line: Line) -> None:
+    """I14."""
+    set_up_line(line)
+    remote(line, "1043")["items"] = {"not": "a list"}
+    run = run_now(line.orders, "orders_import")
+    assert run.state == "succeeded"
+    assert run.counts["orders_unreadable"] == 1
+    assert PurchaseOrder.objects.count() == 2
+    facts = Activity.objects.get(event="order_unreadable").facts
+    assert facts["reason"] == "items is not a list"
+
+
+def test_an_order_that_was_sent_before_is_held(one_order: Line) -> None:
+    """design.md §3, Hand-over: the tombstone outlives the order's row."""
+    line = one_order
+    run_now(line.orders, "orders_import")
+    PurchaseOrder.objects.all().delete()
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get()
+    assert (order.status, order.held) == ("new", "sent_before")
+    line.sandbox.warehouse.tick()
+    assert line.far_warehouse.doubled() == []
+
+
+def test_a_change_before_the_hand_over_is_taken_over(one_order: Line) -> None:
+    line = one_order
+    doc = remote(line, "1042")
+    doc["items"][0]["sku"] = ""
+    run_now(line.orders, "orders_import")
+    assert PurchaseOrder.objects.get().held == "line_error"
+    doc["items"][0]["sku"] = seed.sku(1)
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get()
+    assert (order.status, order.held) == ("open", "")
+
+
+def test_a_change_after_the_hand_over_is_only_recorded(one_order: Line) -> None:
+    line = one_order
+    run_now(line.orders, "orders_import")
+    remote(line, "1042")["items"][0]["replenishment"] = 7
+    run = run_now(line.orders, "orders_import")
+    assert run.counts["orders_changed"] == 1
+    assert HandOver.objects.count() == 1
+    quantities = PurchaseOrder.objects.get().lines.values_list("quantity", flat=True)
+    assert list(quantities) == [40, 25, 60]
+
+
+def test_orders_made_while_the_connection_was_off_are_held(one_order: Line) -> None:
+    """design.md §3, Off-periods; the first enabling has no lower bound."""
+    line = one_order
+    now = timezone.now()
+    OffPeriod.objects.create(
+        account=line.account,
+        connection=line.connection,
+        started_at=now - timedelta(days=20),
+        ended_at=now,
+    )
+    run_now(line.orders, "orders_import")
+    assert PurchaseOrder.objects.get().held == "off_period"
+
+
+def many_orders(line: Line) -> None:
+    """Two pages of them."""
+    planner = line.sandbox.ip.accounts[ACCOUNT]
+    planner.orders[:] = [
+        seed.order(ACCOUNT, str(n), "ORDERED", [(1, 5, 0)], readonly=False)
+        for n in range(120)
+    ]
+    factories.change_store(line.store, import_status_filter="ORDERED")
+    # What this is about is the reading: nothing of it goes to the warehouse.
+    OffPeriod.objects.create(
+        account=line.account,
+        connection=line.connection,
+        started_at=timezone.now() - timedelta(days=20),
+        ended_at=timezone.now(),
+    )
+
+
+def is_list(request: Request) -> bool:
+    return request.method == "GET" and request.path.endswith("purchase-orders")
+
+
+def test_an_order_added_between_two_pages_loses_none(line: Line) -> None:
+    """I8: rows move down by one; what is seen twice is stored once."""
+    many_orders(line)
+    pages = [0]
+
+    def insert(request: Request) -> Response | None:
+        pages[0] += is_list(request)
+        if pages[0] == 2:
+            added = seed.order(ACCOUNT, "new", "ORDERED", [(1, 5, 0)])
+            line.sandbox.ip.accounts[ACCOUNT].orders.insert(0, added)
+            line.sandbox.ip.answers.clear()
+        return None
+
+    line.sandbox.ip.answers.append(insert)
+    assert run_now(line.orders, "orders_import").state == "succeeded"
+    numbers = set(PurchaseOrder.objects.values_list("reference", flat=True))
+    assert numbers >= {str(n) for n in range(120)}
+
+
+def test_the_same_page_for_ever_ends(line: Line) -> None:
+    """I8."""
+    many_orders(line)
+    pages = [0]
+
+    def first_page_again(request: Request) -> Response | None:
+        if not is_list(request):
+            return None
+        pages[0] += 1
+        query = {**dict(request.query), "page": "0"}
+        first = Request("GET", request.path, tuple(query.items()), request.headers)
+        return line.sandbox.ip.normal_answer(first)
+
+    line.sandbox.ip.answers.append(first_page_again)
+    assert run_now(line.orders, "orders_import").state == "succeeded"
+    assert pages[0] == 2
+    assert PurchaseOrder.objects.count() == 100
