@@ -1,0 +1,270 @@
+"""The row is the queue: due once, tried a few times, ended for certain (Q4, Q10, Q11)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection as database
+from django.utils import timezone
+
+from connections.models import Channel, Schedule, StoreLease, SyncRun
+from connections.runs import execute, queue, switch
+from connections.runs.context import RunContext
+from connections.runs.jobs import JOBS
+from connections.wire.errors import WireError
+from stores.models import AuditEvent
+from tests import factories
+from tests.engine import drain, enqueue, make_schedules_due
+from tests.factories import Line
+
+LONGEST_S = 10
+
+
+@pytest.fixture
+def channel(transactional_db: None) -> Channel:
+    """The stock channel of a connection that is on; no far side answers."""
+    brand = factories.merchant(factories.account())
+    made = factories.connection(factories.store(brand), factories.warehouse(brand))
+    return made.channels.get(type=Channel.Type.INVENTORY)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        yield pool
+
+
+def due(run: SyncRun) -> SyncRun:
+    SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+    return run
+
+
+def attempt(run: SyncRun, error: Exception) -> SyncRun:
+    """Do a run whose work fails so."""
+
+    def work(context: RunContext) -> None:
+        raise error
+
+    execute.execute(due(run).pk, {run.job: work})
+    run.refresh_from_db()
+    return run
+
+
+def test_turning_a_connection_on_makes_its_schedules_due_at_once(
+    channel: Channel,
+) -> None:
+    """design.md §3, Channel → work."""
+    assert queue.make_due() == 3
+    assert set(SyncRun.objects.values_list("job", flat=True)) == {
+        "stock_changes",
+        "orders_import",
+        "orders_status",
+    }
+
+
+def test_missed_slots_become_one_run(channel: Channel) -> None:
+    """Q10: an hour without a tick is one catch-up, and the clock starts anew."""
+    long_ago = timezone.now() - timedelta(days=3)
+    Schedule.objects.update(next_due_at=long_ago)
+    assert queue.make_due() == 3
+    assert queue.make_due() == 0
+    schedule = Schedule.objects.get(job="stock_changes")
+    assert schedule.next_due_at is not None
+    left = schedule.next_due_at - timezone.now()
+    assert timedelta(minutes=59) < left <= timedelta(minutes=60)
+
+
+def test_a_schedule_comes_due_again_without_doubling_a_waiting_run(
+    channel: Channel,
+) -> None:
+    queue.make_due()
+    make_schedules_due()
+    assert queue.make_due() == 0
+    assert SyncRun.objects.count() == 3
+
+
+def test_many_ticks_at_once_make_each_run_once(
+    channel: Channel, threads: ThreadPoolExecutor
+) -> None:
+    """Q10, Q11."""
+    gate = threading.Barrier(8)
+
+    def tick() -> int:
+        try:
+            gate.wait(LONGEST_S)
+            return queue.make_due()
+        finally:
+            database.close()
+
+    made = [threads.submit(tick) for _ in range(8)]
+    assert sum(done.result(LONGEST_S) for done in made) == 3
+    assert SyncRun.objects.count() == 3
+
+
+def test_many_workers_rung_for_one_run_do_it_once(
+    channel: Channel, threads: ThreadPoolExecutor
+) -> None:
+    """D19, Q11: the claim decides, not the bell."""
+    run = enqueue(channel, "stock_changes")
+    gate = threading.Barrier(8)
+    done: list[int] = []
+
+    def work() -> None:
+        try:
+            gate.wait(LONGEST_S)
+            execute.execute(run.pk, {run.job: lambda _context: done.append(1)})
+        finally:
+            database.close()
+
+    for ended in [threads.submit(work) for _ in range(8)]:
+        ended.result(LONGEST_S)
+    assert done == [1]
+    run.refresh_from_db()
+    assert (run.state, run.attempts) == ("succeeded", 1)
+
+
+def test_poison_ends_after_the_last_attempt(channel: Channel) -> None:
+    """Q4: our own fault, each time."""
+    run = enqueue(channel, "stock_changes")
+    for number in range(1, queue.MAX_ATTEMPTS):
+        attempt(run, RuntimeError("poison"))
+        assert (run.state, run.attempts) == ("queued", number)
+        assert run.due_at > timezone.now() - timedelta(seconds=1)
+    attempt(run, RuntimeError("poison"))
+    assert (run.state, run.error_code) == ("failed", "internal_error")
+    assert run.attempts == queue.MAX_ATTEMPTS
+    assert run.finished_at is not None
+    assert not StoreLease.objects.exclude(run=None).exists()
+
+
+def test_what_a_bug_says_is_not_stored(channel: Channel) -> None:
+    """Its text could hold a secret."""
+    run = attempt(enqueue(channel, "stock_changes"), RuntimeError("hunter2"))
+    assert "hunter2" not in run.error_detail
+
+
+def test_a_run_that_kills_its_worker_ends_as_well(channel: Channel) -> None:
+    """Q4: attempts count before the work begins."""
+    run = enqueue(channel, "stock_changes")
+    for number in range(1, queue.MAX_ATTEMPTS + 1):
+        leave_running(run)
+        assert queue.reap() == 1
+        run.refresh_from_db()
+        assert run.attempts == number
+    assert (run.state, run.error_code) == ("failed", "worker_lost")
+    assert queue.reap() == 0
+
+
+def leave_running(run: SyncRun) -> None:
+    """Claim a run and vanish; the lease runs out."""
+    claimed = execute._claim(due(run).pk)
+    assert claimed is not None
+    expired = timezone.now() - timedelta(seconds=1)
+    StoreLease.objects.filter(run=run).update(expires_at=expired)
+
+
+def test_the_reaper_leaves_a_live_worker_alone(channel: Channel) -> None:
+    run = enqueue(channel, "stock_changes")
+    assert execute._claim(run.pk) is not None
+    assert queue.reap() == 0
+
+
+@pytest.mark.parametrize("attempts", range(1, queue.MAX_ATTEMPTS))
+def test_delays_are_jittered_and_double(attempts: int) -> None:
+    """R2."""
+    longest = min(queue.LONGEST_DELAY_S, queue.FIRST_DELAY_S * 2 ** (attempts - 1))
+    now = timezone.now()
+    delays = [
+        (queue.retry_at(attempts, None) - now).total_seconds() for _ in range(200)
+    ]
+    assert 0 <= min(delays) < longest / 4
+    assert longest * 3 / 4 < max(delays) <= longest + 1
+
+
+def test_a_far_side_that_asks_to_wait_is_obeyed(channel: Channel) -> None:
+    """I5."""
+    error = WireError("api_throttled", retry_after_s=120)
+    run = attempt(enqueue(channel, "stock_changes"), error)
+    wait = run.due_at - timezone.now()
+    assert run.state == "queued"
+    assert timedelta(seconds=115) < wait < timedelta(seconds=131)
+
+
+def test_what_a_person_must_mend_is_not_tried_again(channel: Channel) -> None:
+    """R1: no fast retry of what cannot heal."""
+    run = attempt(enqueue(channel, "stock_changes"), WireError("auth_refused", "no"))
+    assert (run.state, run.error_code) == ("needs_person", "auth_refused")
+    assert run.error_detail == "no"
+
+
+def test_a_person_brings_a_waiting_retry_forward(channel: Channel) -> None:
+    run = attempt(enqueue(channel, "stock_changes"), WireError("network_lost"))
+    later = timezone.now() + timedelta(hours=1)
+    SyncRun.objects.update(due_at=later)
+    assert queue.enqueue(channel, JOBS[run.job], SyncRun.Trigger.PERSON) is None
+    run.refresh_from_db()
+    assert run.due_at <= timezone.now()
+
+
+def test_bells_are_rung_once_and_again_when_nobody_came(
+    channel: Channel,
+) -> None:
+    """Q5."""
+    queue.make_due()
+    assert queue.ring_due() == 3
+    assert queue.ring_due() == 0
+    SyncRun.objects.update(rung_at=timezone.now() - timedelta(hours=1))
+    assert queue.ring_due() == 3
+
+
+def test_nothing_runs_while_the_connection_is_off(line: Line) -> None:
+    """dropstream.md §3: off means off, run-now included."""
+    waiting = enqueue(line.stock, "stock_changes")
+    switch.disable_connection(line.connection, by=line.person)
+    waiting.refresh_from_db()
+    assert waiting.state == "cancelled"
+    make_schedules_due()
+    assert drain() == []
+    stock = line.stock
+    assert not stock.connection.is_on
+    assert queue.enqueue(stock, JOBS["stock_changes"], SyncRun.Trigger.PERSON) is None
+    switch.enable_connection(line.connection, by=line.person)
+    assert {run.state for run in drain()} == {"succeeded"}
+
+
+def test_a_paused_channel_stops_alone(line: Line) -> None:
+    switch.disable_channel(line.stock, by=line.person)
+    assert {run.job for run in drain()} == {"orders_import", "orders_status"}
+    switch.enable_channel(line.stock, by=line.person)
+    assert {run.job for run in drain()} == {"stock_changes"}
+
+
+def test_a_claim_of_a_channel_that_was_just_turned_off_is_cancelled(
+    channel: Channel,
+) -> None:
+    run = enqueue(channel, "stock_changes")
+    Channel.objects.update(enabled_at=None)
+    execute.execute(run.pk, {})
+    run.refresh_from_db()
+    assert (run.state, run.attempts) == ("cancelled", 0)
+
+
+def test_switches_are_idempotent_and_audited_once(line: Line) -> None:
+    """A1."""
+    for _ in range(2):
+        switch.disable_connection(line.connection, by=line.person)
+    for _ in range(2):
+        switch.enable_connection(line.connection, by=line.person)
+    actions = AuditEvent.objects.filter(
+        target_id=str(line.connection.public_id)
+    ).order_by("sequence")
+    assert [event.action for event in actions] == [
+        "connection.enabled",
+        "connection.disabled",
+        "connection.enabled",
+    ]
+    assert line.connection.off_periods.get().ended_at is not None
