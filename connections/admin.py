@@ -88,14 +88,12 @@ class StoreAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Store]:
         joins = [name.removeprefix("store__") for name in store_relations()[1:]]
         tests = CheckRun.objects.filter(store=OuterRef("pk")).order_by("-pk")
-        return (
-            super()
-            .get_queryset(request)
-            .select_related("account", "merchant", "validated_by", *joins)
-            .annotate(
-                test_state=Subquery(tests.values("state")[:1]),
-                test_at=Subquery(tests.values("created_at")[:1]),
-            )
+        stores: QuerySet[Store] = super().get_queryset(request)
+        return stores.select_related(
+            "account", "merchant", "validated_by", *joins
+        ).annotate(
+            test_state=Subquery(tests.values("state")[:1]),
+            test_at=Subquery(tests.values("created_at")[:1]),
         )
 
     @admin.display(description=_("set-up"))
@@ -113,7 +111,9 @@ class StoreAdmin(ReadOnlyAdmin):
         """The newest Test connection of the store."""
         if store.test_state is None:
             return str(_("never"))
-        return f"{CheckRun.State(store.test_state).label} · {store.test_at:%Y-%m-%d %H:%M}"
+        return (
+            f"{CheckRun.State(store.test_state).label} · {store.test_at:%Y-%m-%d %H:%M}"
+        )
 
     @admin.display(description=_("settings"))
     def review(self, store: Store) -> str:
@@ -128,7 +128,9 @@ class StoreAdmin(ReadOnlyAdmin):
     def mark_validated(self, request: HttpRequest, stores: QuerySet[Store]) -> None:
         """Say that these set-ups were checked by a person; audited each."""
         done = _mark_validated(stores, request.user)
-        text = ngettext("%d store marked validated.", "%d stores marked validated.", done)
+        text = ngettext(
+            "%d store marked validated.", "%d stores marked validated.", done
+        )
         self.message_user(request, text % done, messages.SUCCESS)
 
     def has_validate_permission(self, request: HttpRequest) -> bool:

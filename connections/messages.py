@@ -167,7 +167,10 @@ MESSAGES: dict[str, Message] = {
         STAFF,
     ),
     "remote_failure": Message(
-        _("The server reported a failure."), _RETRIED, _("Wait for the next try."), NOBODY
+        _("The server reported a failure."),
+        _RETRIED,
+        _("Wait for the next try."),
+        NOBODY,
     ),
     "size_mismatch": Message(
         _("The file arrived with another size."),

@@ -17,7 +17,9 @@ app_name = "connections"
 urlpatterns = [
     path("connections/", connection_list.connection_list, name="list"),
     path("connections/add/", wizard.start, name="wizard_start"),
-    path("connections/add/<uuid:draft>/discard/", wizard.discard, name="wizard_discard"),
+    path(
+        "connections/add/<uuid:draft>/discard/", wizard.discard, name="wizard_discard"
+    ),
     path(
         "connections/add/<uuid:draft>/platform/",
         wizard.platform_fields,

@@ -90,11 +90,11 @@ class InventoryPlannerForm(forms.Form):
         label=_("Set it when the order is"),
         choices=InventoryPlannerSettings.AcknowledgeWhen.choices,
         initial=InventoryPlannerSettings.AcknowledgeWhen.RECEIVED,
-        required=False,
     )
-    send_received_quantities = forms.BooleanField(
+    send_received_quantities = forms.ChoiceField(
         label=_("Send received quantities to Inventory Planner"),
-        required=False,
+        choices=InventoryPlannerSettings.SendQuantities.choices,
+        initial=InventoryPlannerSettings.SendQuantities.WITH_STATUS,
         help_text=_("Writes how much arrived on each line, before the status."),
     )
 
@@ -168,10 +168,6 @@ class InventoryPlannerForm(forms.Form):
         self.cleaned_data["endpoint_username"] = endpoint.username
         self._notice(typed, endpoint.host, gettext("SFTP Endpoint"))
         return endpoint.host
-
-    def clean_acknowledge_when(self) -> str:
-        default = InventoryPlannerSettings.AcknowledgeWhen.RECEIVED
-        return self.cleaned_data["acknowledge_when"] or default
 
     def clean(self) -> dict[str, Any]:
         answers = super().clean() or self.cleaned_data

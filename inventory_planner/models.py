@@ -17,6 +17,11 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         RECEIVED = "received", _("Fully received")
         IMPORTED = "imported", _("Imported")
 
+    class SendQuantities(models.TextChoices):
+        WITH_STATUS = "with_status", _("When an Acknowledgement Status is set")
+        ALWAYS = "always", _("Always")
+        NEVER = "never", _("Never")
+
     store = models.OneToOneField(
         Store, models.CASCADE, related_name="inventory_planner"
     )
@@ -42,13 +47,23 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
     acknowledge_when = models.CharField(
         max_length=10, choices=AcknowledgeWhen, default=AcknowledgeWhen.RECEIVED
     )
-    send_received_quantities = models.BooleanField(default=False)
+    send_received_quantities = models.CharField(
+        max_length=12, choices=SendQuantities, default=SendQuantities.WITH_STATUS
+    )
 
     class Meta:
         verbose_name_plural = "Inventory Planner settings"
 
     def __str__(self) -> str:
         return f"Inventory Planner of {self.store}"
+
+    @property
+    def sends_received_quantities(self) -> bool:
+        """A blank status means that nothing at all is written, unless asked for."""
+        choice = self.send_received_quantities
+        if choice == self.SendQuantities.WITH_STATUS:
+            return bool(self.acknowledgement_status.strip())
+        return choice == self.SendQuantities.ALWAYS
 
     @property
     def username_in_use(self) -> str:

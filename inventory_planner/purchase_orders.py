@@ -14,7 +14,6 @@ from connections.platforms import (
 )
 from connections.wire.ssh import Deadline
 from inventory_planner import client
-from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Store
 
 
@@ -62,7 +61,7 @@ class PurchaseOrders:
         return Acknowledgement(
             status=row.acknowledgement_status.strip(),
             on_import=on_import,
-            send_quantities=row.send_received_quantities,
+            send_quantities=row.sends_received_quantities,
         )
 
     def same_status(self, one: str, other: str) -> bool:

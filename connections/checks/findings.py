@@ -11,6 +11,7 @@ from connections.problems import Problem
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
+from stores import host_keys
 
 
 class State(StrEnum):
@@ -66,7 +67,7 @@ def sftp_findings(
     try:
         with dialling.open_sftp(access, deadline) as sftp:
             yield Finding(REACH, State.PASSED, note=f"{access.host}:{access.port}")
-            yield Finding(HOST_KEY, State.PASSED)
+            yield Finding(HOST_KEY, State.PASSED, note=_fingerprints(access))
             yield Finding(LOG_IN, State.PASSED, note=access.username)
             found = look(sftp)
     except (WireError, Problem) as error:
@@ -84,6 +85,11 @@ def skipped(code: str, checks: tuple[str, ...] = SFTP_CHECKS) -> Iterator[Findin
 def failure(check: str, error: WireError | Problem) -> Finding:
     """A failed check with its error's code and safe detail."""
     return Finding(check, State.FAILED, code=error.code, detail=error.detail)
+
+
+def _fingerprints(access: dialling.SftpAccess) -> str:
+    keys = host_keys.approved_keys(access.account_id, access.host, access.port)
+    return ", ".join(key.sha256 for key in keys)
 
 
 def _failed(

@@ -79,3 +79,9 @@ class CheckRun(TenantModel):
     @property
     def is_finished(self) -> bool:
         return self.state not in self.UNFINISHED
+
+    @property
+    def needs_approval(self) -> bool:
+        """Nothing failed but that nobody has approved the server's key."""
+        failed = {result["code"] for result in self.results if result["code"]}
+        return "host_key_unknown" in failed

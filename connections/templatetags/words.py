@@ -38,6 +38,8 @@ def _finding(check: CheckRun, result: dict[str, Any]) -> dict[str, Any]:
         keys = HostKey.objects.of(check.account_id, result["host"], result["port"])
         row["host_key"] = keys.filter(public_id=result["host_key"]).first()
         row["approved"] = list(keys.approved())
+        if result["code"] == "host_key_unknown":
+            row["state"] = "warning"  # nothing went wrong: somebody has to look
         if row["host_key"] and row["host_key"].approved_at:
             row["host_key"] = None  # somebody approved it meanwhile
     return row

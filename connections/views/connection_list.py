@@ -64,14 +64,14 @@ def store_relations() -> list[str]:
     return names
 
 
-def _page(
-    rows: QuerySet[Connection], after: str
-) -> tuple[list[Connection], str]:
+def _page(rows: QuerySet[Connection], after: str) -> tuple[list[Connection], str]:
     """Cut a page by keyset: (name, id) above the last one shown; no OFFSET, no count."""
     if after:
         last = rows.filter(public_id=_uuid(after)).first()
         if last is not None:
-            rows = rows.filter(Q(name=last.name, pk__gt=last.pk) | Q(name__gt=last.name))
+            rows = rows.filter(
+                Q(name=last.name, pk__gt=last.pk) | Q(name__gt=last.name)
+            )
     page = list(rows.order_by("name", "pk").prefetch_related("channels")[: ROWS + 1])
     more = len(page) > ROWS
     return page[:ROWS], str(page[ROWS - 1].public_id) if more else ""

@@ -29,7 +29,9 @@ FILES_SHOWN = 10
 @member_required
 def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
     """Everything about one connection; the moving part is refreshed by htmx."""
-    rows = Connection.objects.select_related("merchant", "warehouse", *store_relations())
+    rows = Connection.objects.select_related(
+        "merchant", "warehouse", *store_relations()
+    )
     row = get_or_404(
         rows.prefetch_related("channels__schedules"),
         request.user,

@@ -40,8 +40,8 @@ def latest_runs(connections: list[Connection]) -> dict[int, dict[str, SyncRun]]:
     """The newest run of each channel and job, in one query: {channel: {job: run}}."""
     newest = (
         SyncRun.objects.filter(connection__in=connections)
-        .order_by("channel", "job", "-pk")
-        .distinct("channel", "job")
+        .order_by("channel_id", "job", "-pk")
+        .distinct("channel_id", "job")
     )
     found: dict[int, dict[str, SyncRun]] = {}
     for run in newest:
@@ -73,9 +73,7 @@ def channel_status(
     if stopped is not None:
         message = explain(stopped.error_code)
         tone = "warn" if stopped.state == State.QUEUED else "bad"
-        return Status(
-            tone, str(message.happened), str(message.do), str(message.owner)
-        )
+        return Status(tone, str(message.happened), str(message.do), str(message.owner))
     if newest is None:
         return Status("wait", _("Has not run yet"))
     if any(run.state in SyncRun.UNFINISHED for run in runs.values()):

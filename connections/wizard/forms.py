@@ -16,7 +16,7 @@ from stores.platforms import installed
 EXISTING, NEW = "existing", "new"
 
 
-class ByPublicId(forms.ModelChoiceField):
+class ByPublicId(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A choice among rows of the person's account, by the id that URLs show."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,16 +40,24 @@ class StepForm(forms.Form):
 
     secrets: ClassVar[tuple[str, ...]] = ()
 
+    # What each choice of the step asks for; the other choice's fields may stay empty.
+    asked_by: ClassVar[dict[str, tuple[str, ...]]] = {}
+
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         self.user = user
         self.notices: list[str] = []
         super().__init__(*args, **kwargs)
+        chosen = self.data.get(self.add_prefix("choice")) if self.is_bound else None
+        for choice, names in self.asked_by.items():
+            for name in names:
+                self.fields[name].required = chosen in (None, choice)
 
 
 class BasicForm(StepForm):
     name = forms.CharField(
         label=_("Connection Name"),
         max_length=200,
+        error_messages={"required": _("Enter a name for the connection.")},
         help_text=_("Short and telling; it is what everyone sees in the list."),
     )
     examples: ClassVar[dict[str, str]] = {
@@ -62,18 +70,24 @@ class MerchantForm(StepForm):
 
     choice = forms.ChoiceField(
         label=_("Whose stock is it?"),
-        choices=[(EXISTING, _("Use existing merchant")), (NEW, _("Create new merchant"))],
+        choices=[
+            (EXISTING, _("Use existing merchant")),
+            (NEW, _("Create new merchant")),
+        ],
         widget=forms.RadioSelect,
         initial=NEW,
     )
     merchant = ByPublicId(
         label=_("Merchant"),
         queryset=Merchant.objects.none(),
-        required=False,
+        empty_label=_("Choose a merchant"),
+        error_messages={"required": _("Choose a merchant.")},
         help_text=_("Its warehouse is used again; the next step only confirms it."),
     )
     company_name = forms.CharField(
-        label=_("Company name"), max_length=200, required=False
+        label=_("Company name"),
+        max_length=200,
+        error_messages={"required": _("Enter the company's name.")},
     )
     street = forms.CharField(label=_("Street"), max_length=200, required=False)
     city = forms.CharField(label=_("City"), max_length=100, required=False)
@@ -82,6 +96,10 @@ class MerchantForm(StepForm):
     country = forms.CharField(label=_("Country"), max_length=100, required=False)
 
     examples: ClassVar[dict[str, str]] = {"company_name": "Northwind Traders"}
+    asked_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        EXISTING: ("merchant",),
+        NEW: ("company_name",),
+    }
     address = ("street", "city", "state", "zipcode", "country")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,16 +111,6 @@ class MerchantForm(StepForm):
                 (NEW, _("Create new merchant"))
             ]
 
-    def clean(self) -> dict[str, Any]:
-        answers = super().clean() or self.cleaned_data
-        choice = answers.get("choice")
-        if choice == EXISTING and not answers.get("merchant"):
-            if "merchant" not in self.errors:
-                self.add_error("merchant", _("Choose a merchant."))
-        elif choice == NEW and not answers.get("company_name"):
-            self.add_error("company_name", _("Enter the company's name."))
-        return answers
-
 
 class WarehouseForm(StepForm):
     """Confirm the merchant's warehouse, or enter a new one's connection string."""
@@ -110,17 +118,18 @@ class WarehouseForm(StepForm):
     warehouse = ByPublicId(
         label=_("Warehouse"),
         queryset=Warehouse.objects.none(),
-        required=False,
         empty_label=None,
     )
     description = forms.CharField(
-        label=_("Warehouse name"), max_length=200, required=False
+        label=_("Warehouse name"),
+        max_length=200,
+        error_messages={"required": _("Enter a name for the warehouse.")},
     )
     code = forms.CharField(
         label=_("Warehouse code"),
         max_length=50,
         initial="WH1",
-        required=False,
+        error_messages={"required": _("Enter the warehouse's code.")},
         help_text=_(
             "Sent as WAREHOUSE_ID to Inventory Planner; it must be known there."
         ),
@@ -128,7 +137,7 @@ class WarehouseForm(StepForm):
     connection_string = forms.CharField(
         label=_("SFTP connection string"),
         max_length=1000,
-        required=False,
+        error_messages={"required": _("Enter the connection string.")},
         widget=forms.PasswordInput(
             attrs={"autocomplete": "off", "spellcheck": "false"}, render_value=False
         ),
@@ -159,14 +168,11 @@ class WarehouseForm(StepForm):
                 del self.fields[name]
             picker = self.fields["warehouse"]
             picker.queryset = warehouses  # type: ignore[attr-defined]
-            picker.required = True
             picker.initial = self.existing[0].public_id
             if len(self.existing) == 1:
                 picker.widget = forms.HiddenInput()
         else:
             del self.fields["warehouse"]
-            for name in ("description", "code", "connection_string"):
-                self.fields[name].required = True
 
     def clean_connection_string(self) -> file_exchange.ConnectionString:
         try:
@@ -185,12 +191,26 @@ class StoreForm(StepForm):
         initial=NEW,
     )
     store = ByPublicId(
-        label=_("Store"), queryset=Store.objects.none(), required=False
+        label=_("Store"),
+        queryset=Store.objects.none(),
+        empty_label=_("Choose a store"),
+        error_messages={"required": _("Choose a store.")},
     )
-    name = forms.CharField(label=_("Name"), max_length=200, required=False)
-    platform = forms.ChoiceField(label=_("Platform"), required=False)
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=200,
+        error_messages={"required": _("Enter a name for the store.")},
+    )
+    platform = forms.ChoiceField(
+        label=_("Platform"),
+        error_messages={"required": _("Choose the store's platform.")},
+    )
 
     examples: ClassVar[dict[str, str]] = {"name": "Northwind on Inventory Planner"}
+    asked_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        EXISTING: ("store",),
+        NEW: ("name", "platform"),
+    }
     own_fields = ("choice", "store", "name", "platform")
 
     def __init__(
@@ -211,18 +231,6 @@ class StoreForm(StepForm):
             *((platform.slug, platform.label) for platform in installed()),
         ]
         self.order_fields(self.own_fields)
-
-    def clean(self) -> dict[str, Any]:
-        answers = super().clean() or self.cleaned_data
-        if answers.get("choice") == EXISTING:
-            if not answers.get("store") and "store" not in self.errors:
-                self.add_error("store", _("Choose a store."))
-            return answers
-        if not answers.get("name"):
-            self.add_error("name", _("Enter a name for the store."))
-        if not answers.get("platform"):
-            self.add_error("platform", _("Choose the store's platform."))
-        return answers
 
 
 def store_form(slug: str) -> type[StoreForm]:

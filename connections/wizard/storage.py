@@ -27,6 +27,4 @@ class DraftStorage(BaseStorage):
         self.draft.keep(self.data)
         self.draft.name = self.draft.answers("basic").get("name", "").strip()[:200]
         self.draft.step = self.current_step or self.draft.step
-        self.draft.save(
-            update_fields=["sealed_answers", "name", "step", "updated_at"]
-        )
+        self.draft.save(update_fields=["sealed_answers", "name", "step", "updated_at"])

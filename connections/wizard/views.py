@@ -31,7 +31,14 @@ from connections.wizard.forms import (
     WarehouseForm,
     store_form,
 )
-from stores.access import Action, MemberRequest, check, get_or_404, member_required
+from stores.access import (
+    Action,
+    MemberRequest,
+    check,
+    get_or_404,
+    may,
+    member_required,
+)
 from stores.models import Merchant
 
 TITLES = {
@@ -89,7 +96,9 @@ def store_context(
 ) -> dict[str, Any]:
     """What the store step shows besides its fields: the key, made once."""
     with transaction.atomic():
-        locked = ConnectionDraft.objects.select_for_update(of=("self",)).get(pk=draft.pk)
+        locked = ConnectionDraft.objects.select_for_update(of=("self",)).get(
+            pk=draft.pk
+        )
         key = make_key_pair(locked, settings.SSH_KEY_TYPE, by=request.user)
     sections = [
         (title, [form[name] for name in names if name in form.fields])
@@ -115,9 +124,7 @@ class AddConnectionView(NamedUrlWizardView):
             if self.draft.connection_id:
                 # Already added: a second click, or Back after the end.
                 return redirect("connections:list")
-            return cast(
-                HttpResponseBase, super().dispatch(request, *args, **kwargs)
-            )
+            return cast(HttpResponseBase, super().dispatch(request, *args, **kwargs))
 
     def get_step_url(self, step: str) -> str:
         kwargs = {"draft": self.draft.public_id, "step": step}
@@ -182,6 +189,7 @@ class AddConnectionView(NamedUrlWizardView):
             previous=self.steps.prev,
             kept=self._kept(form),
             check=self.draft.checks.filter(draft_step=step).first(),
+            may_approve=may(self.request.user, Action.APPROVE_HOST_KEY),
         )
         if step == "merchant":
             context["address"] = [form[name] for name in MerchantForm.address]
@@ -245,7 +253,7 @@ class AddConnectionView(NamedUrlWizardView):
 
     def _answers(self) -> dict[str, Mapping[str, Any]]:
         """Valid answers of the steps before the last."""
-        answers = {}
+        answers: dict[str, Mapping[str, Any]] = {}
         for step in list(TITLES)[:-1]:
             form = self.get_form(step, data=self.storage.get_step_data(step))
             form.is_valid()
@@ -316,5 +324,6 @@ class AddConnectionView(NamedUrlWizardView):
             ("warehouse", _("Warehouse"), where),
         ]
         return [
-            {"step": step, "label": label, "value": value} for step, label, value in rows
+            {"step": step, "label": label, "value": value}
+            for step, label, value in rows
         ]

@@ -19,7 +19,7 @@ from dropstream.sandbox.ip_api import ROOT as API_ROOT
 from dropstream.sandbox.journal import Journal
 from dropstream.sandbox.ssh_server import SshSide
 from dropstream.sandbox.state import Doc, Secrets, StateFolder
-from dropstream.sandbox.warehouse import HOST, Warehouse
+from dropstream.sandbox.warehouse import Warehouse
 
 FACTS = "facts.json"
 SKUS = 5_000
@@ -210,8 +210,9 @@ class Sandbox:
 
     def _facts(self, http_port: int) -> Doc:
         url = f"http://127.0.0.1:{http_port}"
-        hosts = [f"{HOST}=127.0.0.1:{self.warehouse.ssh.port}"]
         users = self.warehouse.users
+        port = self.warehouse.ssh.port
+        hosts = [f"{user.host}=127.0.0.1:{port}" for user in users.values()]
         people: dict[str, Doc] = {
             "demo": {"connection_string": users["demo"].connection_string()},
             "try": {"connection_string": users["try"].connection_string()},

@@ -27,7 +27,8 @@ from dropstream.sandbox.state import Secrets, StateFolder
 from dropstream.sandbox.warehouse_orders import Order, OrderLine, half, parse_order
 from dropstream.sandbox.warehouse_ssh import WarehouseSide
 
-HOST = "warehouse.sandbox.example"
+# A host name for each user: approving one log-in's host key is not approving another's.
+DOMAIN = "warehouse.sandbox.example"
 USERS = ("demo", "try")
 FACILITIES = ("RENO", "DALLAS")
 STOCK_HEADER = [
@@ -79,9 +80,14 @@ class User:
         """Return the folder that its client reads."""
         return self.folder / "out"
 
+    @property
+    def host(self) -> str:
+        """The name that this user's log-in is reached by."""
+        return f"{self.name}.{DOMAIN}"
+
     def connection_string(self) -> str:
         """Return what the warehouse hands to whoever integrates."""
-        return f"sftp://{self.name}:{self.password}@{HOST}:22"
+        return f"sftp://{self.name}:{self.password}@{self.host}:22"
 
     def order(self, po_id: str) -> Order | None:
         """Return the order with that id."""

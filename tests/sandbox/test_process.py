@@ -53,10 +53,10 @@ def test_command_serves_until_sigterm(tmp_path: Path, options: list[str]) -> Non
             assert ask(f"{facts['url']}/healthz").status == 200
             assert ("api_url" in facts) is not bool(options)
             hosts = facts["outbound_hosts"].split(",")
-            assert len(hosts) == (1 if options else 21)
-            assert hosts[0].startswith("warehouse.sandbox.example=127.0.0.1:")
+            assert len(hosts) == (2 if options else 22)
+            assert hosts[0].startswith("demo.warehouse.sandbox.example=127.0.0.1:")
             text = facts["demo"]["connection_string"]
-            assert text.endswith("@warehouse.sandbox.example:22")
+            assert text.endswith("@demo.warehouse.sandbox.example:22")
             if options:
                 assert ask(f"{facts['url']}/ip/").status == 404
                 assert ask(f"{facts['url']}/api/v1/purchase-orders").status == 404

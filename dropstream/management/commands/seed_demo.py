@@ -68,7 +68,9 @@ def _people() -> list[dict[str, str]]:
     own = _account(MERCHANT)
     merchant, _made = Merchant.objects.get_or_create(account=harbor, name=MERCHANT)
     return [
-        _person("3PL administrator", "admin@harbor.example", harbor, Role.ADMINISTRATOR),
+        _person(
+            "3PL administrator", "admin@harbor.example", harbor, Role.ADMINISTRATOR
+        ),
         _person("3PL staff", "staff@harbor.example", harbor, Role.STAFF),
         _person(
             "Merchant user", "merchant@harbor.example", harbor, Role.MERCHANT, merchant
@@ -144,7 +146,7 @@ def _live_connection(facts: dict[str, Any], staff: User) -> None:
             "import_status_filter": "ORDERED",
             "acknowledgement_status": "CLOSED",
             "acknowledge_when": "received",
-            "send_received_quantities": True,
+            "send_received_quantities": "with_status",
         },
         by=staff,
     )

@@ -40,7 +40,7 @@ def set_up(line: Line, **more: object) -> None:
     answers = {
         "import_status_filter": "ordered",
         "acknowledgement_status": "CLOSED",
-        "send_received_quantities": True,
+        "send_received_quantities": "with_status",
     }
     factories.change_store(line.store, **(answers | more))
 
@@ -150,7 +150,7 @@ def test_a_blank_filter_imports_all_and_hands_over_what_is_meant_for_a_warehouse
 
 
 def test_with_a_blank_acknowledgement_nothing_at_all_is_written(line: Line) -> None:
-    set_up(line, acknowledgement_status="", send_received_quantities="")
+    set_up(line, acknowledgement_status="", send_received_quantities="with_status")
     run_now(line.orders, "orders_import")
     line.sandbox.warehouse.tick()
     run_now(line.orders, "orders_status")
