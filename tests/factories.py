@@ -87,9 +87,12 @@ def store(of: Merchant, **answers: Any) -> Store:
 def change_store(row: Store, **answers: Any) -> None:
     """Save fields of the store's form as its page does; the others stay."""
     platform = platforms.of_store(row)
-    known = InventoryPlannerSettings.objects.filter(store=row).exists()
-    before = platform.load(row) if known else {}
-    form = platform.form_class(before | answers, store=row)  # type: ignore[call-arg]
+    if InventoryPlannerSettings.objects.filter(store=row).exists():
+        shown = platform.load(row)
+    else:
+        fields = platform.form_class.base_fields
+        shown = {name: field.initial for name, field in fields.items()}
+    form = platform.form_class(shown | answers, store=row)  # type: ignore[call-arg]
     assert form.is_valid(), form.errors
     platform.save(row, form.cleaned_data, by=None)
 

@@ -36,11 +36,10 @@ def writes(line: Line) -> list[str]:
 
 
 def set_up(line: Line, **more: object) -> None:
-    """The settings of the issue's walk: ORDERED in, CLOSED back, with quantities."""
+    """The settings of the issue's walk: ORDERED in, CLOSED and quantities back."""
     answers = {
         "import_status_filter": "ordered",
         "acknowledgement_status": "CLOSED",
-        "send_received_quantities": "with_status",
     }
     factories.change_store(line.store, **(answers | more))
 
@@ -150,7 +149,7 @@ def test_a_blank_filter_imports_all_and_hands_over_what_is_meant_for_a_warehouse
 
 
 def test_with_a_blank_acknowledgement_nothing_at_all_is_written(line: Line) -> None:
-    set_up(line, acknowledgement_status="", send_received_quantities="with_status")
+    set_up(line, acknowledgement_status="")
     run_now(line.orders, "orders_import")
     line.sandbox.warehouse.tick()
     run_now(line.orders, "orders_status")
@@ -159,12 +158,21 @@ def test_with_a_blank_acknowledgement_nothing_at_all_is_written(line: Line) -> N
 
 
 def test_quantities_may_be_sent_without_a_status(line: Line) -> None:
-    set_up(line, acknowledgement_status="")
+    set_up(line, acknowledgement_status="", send_received_quantities="always")
     run_now(line.orders, "orders_import")
     line.sandbox.warehouse.tick()
     run_now(line.orders, "orders_status")
     doc = remote(line, "1042")
     assert (doc["status"], received(doc)) == ("ORDERED", ordered(doc))
+
+
+def test_a_status_may_be_set_without_quantities(line: Line) -> None:
+    set_up(line, send_received_quantities="never")
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    run_now(line.orders, "orders_status")
+    doc = remote(line, "1042")
+    assert (doc["status"], received(doc)) == ("CLOSED", [0, 0, 0])
 
 
 def test_acknowledged_when_imported_sets_the_status_before_any_receipt(
