@@ -39,6 +39,10 @@ class SyncRun(TenantModel):
         PERSON = "person", _("Run now")
         CHANGE = "change", _("Settings changed")
 
+    class Side(models.TextChoices):
+        STORE = "store", _("Store")
+        WAREHOUSE = "warehouse", _("Warehouse")
+
     UNFINISHED = (State.QUEUED, State.RUNNING)
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="runs")
@@ -54,6 +58,7 @@ class SyncRun(TenantModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=60, blank=True)
+    error_side = models.CharField(max_length=10, choices=Side, default=Side.STORE)
     error_detail = models.CharField(max_length=500, blank=True)
     # What the run did, in numbers for its page: {"rows_sent": 12, …}.
     counts = models.JSONField(default=dict)

@@ -37,8 +37,12 @@ def hand_over(context: RunContext) -> None:
     """
     if not (_unfinished(context) or _ready(context).exists()):
         return
-    in_folder = file_exchange.settings_of(context.warehouse).in_folder
-    with file_exchange.open_warehouse(context.warehouse, context.deadline()) as sftp:
+    with context.at_warehouse():
+        in_folder = file_exchange.settings_of(context.warehouse).in_folder
+    with (
+        context.at_warehouse(),
+        file_exchange.open_warehouse(context.warehouse, context.deadline()) as sftp,
+    ):
         for delivery in _unfinished(context):
             _send(context, sftp, in_folder, delivery)
         for order in _ready(context).order_by("pk"):

@@ -41,7 +41,10 @@ class ReportedReceipt:
 def read_receipts(context: RunContext) -> None:
     """Apply every new `rcp_*.csv`, oldest first; a bad one never stops the next."""
     warehouse = context.warehouse
-    with file_exchange.open_warehouse(warehouse, context.deadline()) as sftp:
+    with (
+        context.at_warehouse(),
+        file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
+    ):
         for file in inbox.unread(sftp, warehouse, PREFIX, Receipt):
             try:
                 found = parse(inbox.rows_of(sftp, file))

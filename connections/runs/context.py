@@ -8,7 +8,9 @@ from typing import Any
 
 from connections.models import Channel, Connection, SyncRun
 from connections.models.activity import note
+from connections.problems import Problem
 from connections.runs.lease import Lease
+from connections.wire.errors import WireError
 from connections.wire.ssh import Deadline
 from stores.models import Store, Warehouse
 
@@ -31,6 +33,7 @@ class RunContext:
         self.store: Store = run.connection.store
         self.warehouse: Warehouse = run.connection.warehouse
         self.counts: dict[str, Any] = {}
+        self.failed_side = SyncRun.Side.STORE
         self._lease = lease
 
     def fenced(self) -> AbstractContextManager[None]:
@@ -47,6 +50,15 @@ class RunContext:
             if not Channel.objects.live().filter(pk=self.channel.pk).exists():
                 raise SwitchedOffError
             yield
+
+    @contextmanager
+    def at_warehouse(self) -> Iterator[None]:
+        """Talk to the warehouse: a failure inside is shown as the warehouse's."""
+        try:
+            yield
+        except (WireError, Problem):
+            self.failed_side = SyncRun.Side.WAREHOUSE
+            raise
 
     def deadline(self, size: int = 0) -> Deadline:
         """A fresh deadline for one conversation that moves `size` bytes."""

@@ -14,7 +14,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from connections.models import Channel, SyncRun
-from connections.runs.jobs import Job
+from connections.runs.jobs import Job, jobs_of
 from stores.models import Store, User
 
 log = logging.getLogger(__name__)
@@ -60,12 +60,12 @@ def enqueue(
     return made
 
 
-def enqueue_for_store(store: Store, jobs: list[Job]) -> None:
-    """After a change of settings: let what waited for it go on at once."""
+def enqueue_for_store(store: Store) -> None:
+    """After a change of settings or a host key's approval: what waited goes on."""
     channels = Channel.objects.live().filter(connection__store=store)
     for channel in channels.select_related("connection"):
-        for job in jobs:
-            if job.channel == channel.type:
+        for job in jobs_of(channel.type):
+            if job.on_change:
                 enqueue(channel, job, SyncRun.Trigger.CHANGE)
 
 
@@ -115,9 +115,10 @@ def make_due() -> int:
             )
             INSERT INTO connections_syncrun
                 (public_id, account_id, connection_id, channel_id, store_id, job, state,
-                 trigger, due_at, attempts, error_code, error_detail, counts, created_at)
+                 trigger, due_at, attempts, error_code, error_side, error_detail,
+                 counts, created_at)
             SELECT gen_random_uuid(), account_id, connection_id, channel_id, store_id,
-                   job, 'queued', 'schedule', now(), 0, '', '', '{}', now()
+                   job, 'queued', 'schedule', now(), 0, '', 'store', '', '{}', now()
             FROM due
             ON CONFLICT DO NOTHING
             """,

@@ -60,7 +60,10 @@ def read_reports(context: RunContext) -> None:
     Problem.
     """
     warehouse = context.warehouse
-    with file_exchange.open_warehouse(warehouse, context.deadline()) as sftp:
+    with (
+        context.at_warehouse(),
+        file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
+    ):
         for file in inbox.unread(sftp, warehouse, PREFIX, StockReport):
             _read(context, sftp, file)
 

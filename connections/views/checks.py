@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from connections.checks import execute as checks
 from connections.models import CheckRun
+from connections.runs import queue
 from connections.views.stores import start_check
 from stores import host_keys
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
@@ -55,6 +56,7 @@ def check_approve(request: MemberRequest, check: str, host_key: str) -> HttpResp
     if key is None or str(key.public_id) not in offered:
         return _answer(request, row)
     host_keys.approve(key, by=request.user)
+    _go_on(row)
     again = CheckRun(
         account_id=row.account_id,
         requested_by=request.user,
@@ -65,6 +67,15 @@ def check_approve(request: MemberRequest, check: str, host_key: str) -> HttpResp
     )
     start_check(request, again)
     return _answer(request, again if again.pk else row)
+
+
+def _go_on(row: CheckRun) -> None:
+    """Let what waited for the approval run at once."""
+    stores = [row.store] if row.store else []
+    if row.warehouse is not None:
+        stores += [c.store for c in row.warehouse.connections.select_related("store")]
+    for store in stores:
+        queue.enqueue_for_store(store)
 
 
 def _answer(request: MemberRequest, row: CheckRun) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
-from connections.views.status import connection_status, latest_runs, lines
+from connections.views.status import Recent, connection_status, lines
 from stores.access import Action, MemberRequest, may, member_required
 from stores.platforms import installed
 
@@ -32,7 +32,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
         rows = rows.filter(enabled_at__isnull=state == "off")
     after = request.GET.get("after", "")
     page, next_after = _page(rows, after)
-    runs = latest_runs(page)
+    recent = Recent.of(page)
     return render(
         request,
         "connections/list.html",
@@ -41,7 +41,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
             "rows": [
                 {
                     "connection": connection,
-                    "status": connection_status(connection, lines(connection, runs)),
+                    "status": connection_status(connection, lines(connection, recent)),
                 }
                 for connection in page
             ],

@@ -16,7 +16,7 @@ from connections.models import Channel, Connection, SyncRun
 from connections.runs import queue, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.views.connection_list import store_relations
-from connections.views.status import connection_status, latest_runs, lines
+from connections.views.status import Recent, connection_status, lines
 from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 
@@ -38,7 +38,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         connection,
         Action.VIEW,
     )
-    channels = lines(row, latest_runs([row]))
+    channels = lines(row, Recent.of([row]))
     supported = platforms.of_store(row.store).channels()
     context = {
         "nav": "connections",

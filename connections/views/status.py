@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import platforms
 from connections.messages import STAFF, explain
-from connections.models import Channel, Connection, SyncRun
+from connections.models import (
+    Channel,
+    Connection,
+    PurchaseOrder,
+    StockReport,
+    SyncRun,
+)
+from connections.runs.jobs import JOBS
 
 State = SyncRun.State
 
@@ -28,71 +36,88 @@ class Status:
 
 @dataclass
 class ChannelLine:
-    """A channel with its last and its unfinished run."""
+    """A channel, its status, and the newest run of each of its jobs."""
 
     channel: Channel
     status: Status
-    last: SyncRun | None = None
-    runs: dict[str, SyncRun] = field(default_factory=dict)
+    runs: dict[str, SyncRun]
 
 
-def latest_runs(connections: list[Connection]) -> dict[int, dict[str, SyncRun]]:
-    """The newest run of each channel and job, in one query: {channel: {job: run}}."""
-    newest = (
-        SyncRun.objects.filter(connection__in=connections)
-        .order_by("channel_id", "job", "-pk")
-        .distinct("channel_id", "job")
-    )
-    found: dict[int, dict[str, SyncRun]] = {}
-    for run in newest:
-        found.setdefault(run.channel_id, {})[run.job] = run
+@dataclass
+class Recent:
+    """What statuses are made of, for a page of connections: a query each."""
+
+    # The newest run of each channel and job that has something to tell.
+    runs: dict[int, dict[str, SyncRun]] = field(default_factory=dict)
+    busy: set[int] = field(default_factory=set)  # channels
+    refused_reports: set[int] = field(default_factory=set)  # warehouses
+    refused_orders: dict[int, int] = field(default_factory=dict)  # by connection
+
+    @classmethod
+    def of(cls, connections: list[Connection]) -> Recent:
+        """Read the newest runs and reports, and count orders that need a person."""
+        recent = cls()
+        runs = SyncRun.objects.filter(connection__in=connections)
+        # One that waits or runs for the first time does not hide why the last stopped.
+        told = runs.exclude(state__in=SyncRun.UNFINISHED, error_code="")
+        newest = told.order_by("channel_id", "job", "-pk").distinct("channel_id", "job")
+        for run in newest:
+            recent.runs.setdefault(run.channel_id, {})[run.job] = run
+        recent.busy = set(runs.unfinished().values_list("channel_id", flat=True))
+        newest_reports = (
+            StockReport.objects.filter(
+                warehouse__in={connection.warehouse_id for connection in connections}
+            )
+            .order_by("warehouse_id", "-pk")
+            .distinct("warehouse_id")
+        )
+        recent.refused_reports = {
+            report.warehouse_id
+            for report in newest_reports
+            if report.state == StockReport.State.REFUSED
+        }
+        refused = PurchaseOrder.objects.filter(connection__in=connections)
+        for connection_id in refused.exclude(write_refused="").values_list(
+            "connection_id", flat=True
+        ):
+            counted = recent.refused_orders
+            counted[connection_id] = counted.get(connection_id, 0) + 1
+        return recent
+
+
+def lines(connection: Connection, recent: Recent) -> list[ChannelLine]:
+    """A line for each channel of the connection; channels must be prefetched."""
+    found = []
+    for channel in connection.channels.all():
+        runs = recent.runs.get(channel.pk, {})
+        status = channel_status(connection, channel, runs, recent)
+        found.append(ChannelLine(channel, status, runs))
     return found
 
 
 def channel_status(
-    connection: Connection, channel: Channel, runs: dict[str, SyncRun]
+    connection: Connection,
+    channel: Channel,
+    runs: dict[str, SyncRun],
+    recent: Recent,
 ) -> Status:
-    """What a channel does, or what it waits for."""
+    """What a channel does, or what it waits for; the worst comes first."""
     if not channel.is_on:
         return Status("off", _("Off"), _("Turn it on to let it run."), str(STAFF))
+    stopped = _stopped(runs)
+    if stopped is not None:
+        tone = "warn" if stopped.state == State.QUEUED else "bad"
+        return _explained(connection, stopped.error_code, tone, stopped.error_side)
     missing = platforms.of_store(connection.store).missing(
         connection.store, channel.type
     )
     if missing:
-        message = explain(missing)
-        return Status(
-            "wait",
-            f"{message.happened} {message.means}",
-            str(message.do),
-            str(message.owner),
-            reverse("connections:store", args=[connection.store.public_id]),
-            _("Open the store"),
-        )
-    newest = max(runs.values(), key=lambda run: run.pk, default=None)
-    stopped = next((run for run in runs.values() if run.error_code), None)
-    if stopped is not None:
-        message = explain(stopped.error_code)
-        tone = "warn" if stopped.state == State.QUEUED else "bad"
-        return Status(tone, str(message.happened), str(message.do), str(message.owner))
-    if newest is None:
-        return Status("wait", _("Has not run yet"))
-    if any(run.state in SyncRun.UNFINISHED for run in runs.values()):
-        return Status("busy", _("Running"))
-    return Status("ok", _("Working"))
-
-
-def lines(
-    connection: Connection, runs: dict[int, dict[str, SyncRun]]
-) -> list[ChannelLine]:
-    """A line for each channel of the connection; channels must be prefetched."""
-    return [
-        ChannelLine(
-            channel,
-            channel_status(connection, channel, runs.get(channel.pk, {})),
-            runs=runs.get(channel.pk, {}),
-        )
-        for channel in connection.channels.all()
-    ]
+        return _explained(connection, missing, "wait", SyncRun.Side.STORE)
+    return (
+        _stock_trouble(connection, recent)
+        if channel.type == Channel.Type.INVENTORY
+        else _order_trouble(connection, recent)
+    ) or _at_work(channel, runs, recent)
 
 
 def connection_status(connection: Connection, channels: list[ChannelLine]) -> Status:
@@ -100,14 +125,8 @@ def connection_status(connection: Connection, channels: list[ChannelLine]) -> St
     if not connection.is_on:
         waits = next((c.status for c in channels if c.status.tone == "wait"), None)
         if waits is not None and waits.href:
-            return Status(
-                "off",
-                _("Off. %(waits)s") % {"waits": waits.title},
-                waits.next,
-                waits.owner,
-                waits.href,
-                waits.link,
-            )
+            title = _("Off. %(waits)s") % {"waits": waits.title}
+            return Status("off", title, waits.next, waits.owner, waits.href, waits.link)
         return Status(
             "off",
             _("Off: nothing runs"),
@@ -121,3 +140,67 @@ def connection_status(connection: Connection, channels: list[ChannelLine]) -> St
     if all(line.status.tone == "off" for line in channels):
         return Status("off", _("All channels are off"))
     return Status("ok", _("Working"))
+
+
+def _stopped(runs: dict[str, SyncRun]) -> SyncRun | None:
+    """The run whose error stands: of a job by hand only until another one went well."""
+    for run in runs.values():
+        by_hand = JOBS[run.job].every_minutes is None
+        healed = by_hand and any(
+            other.pk > run.pk and not other.error_code for other in runs.values()
+        )
+        if run.error_code and not healed:
+            return run
+    return None
+
+
+def _at_work(channel: Channel, runs: dict[str, SyncRun], recent: Recent) -> Status:
+    if channel.pk in recent.busy:
+        return Status("busy", _("Running"))
+    if not runs:
+        return Status("wait", _("Has not run yet"))
+    return Status("ok", _("Working"))
+
+
+def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
+    if connection.warehouse_id not in recent.refused_reports:
+        return None
+    return _explained(connection, "report_refused", "warn", SyncRun.Side.WAREHOUSE)
+
+
+def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
+    count = recent.refused_orders.get(connection.pk, 0)
+    if not count:
+        return None
+    title = ngettext(
+        "%d purchase order could not be written back.",
+        "%d purchase orders could not be written back.",
+        count,
+    )
+    return Status(
+        "warn",
+        title % count,
+        _("Open it to see why."),
+        str(STAFF),
+        reverse("connections:page", args=[connection.public_id]) + "#orders-title",
+        _("Purchase orders"),
+    )
+
+
+def _explained(connection: Connection, code: str, tone: str, side: str) -> Status:
+    """An error's words, with the page where its remedy is."""
+    message = explain(code)
+    if side == SyncRun.Side.WAREHOUSE:
+        warehouse = connection.warehouse.public_id
+        href, link = reverse("connections:warehouse", args=[warehouse]), _("Warehouse")
+    else:
+        store = connection.store.public_id
+        href, link = reverse("connections:store", args=[store]), _("Store")
+    return Status(
+        tone,
+        f"{message.happened} {message.means}",
+        str(message.do),
+        str(message.owner),
+        href,
+        link,
+    )

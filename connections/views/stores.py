@@ -21,7 +21,6 @@ from connections import platforms
 from connections.checks import execute as checks
 from connections.models import CheckRun
 from connections.runs import queue
-from connections.runs.jobs import JOBS
 from connections.views.connection_list import store_relations
 from stores import audit, ssh_keys
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
@@ -76,8 +75,7 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
             _rename(row, form.cleaned_data["name"], request)
             platform.save(row, form.cleaned_data, by=request.user)
             # What waited for the endpoint, the key or another filter goes on at once.
-            on_change = [job for job in JOBS.values() if job.on_change]
-            queue.enqueue_for_store(row, on_change)
+            queue.enqueue_for_store(row)
         for notice in getattr(form, "notices", []):
             messages.info(request, notice)
         messages.success(request, _("“%(name)s” was saved.") % {"name": row})

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from connections.models import CheckRun
+from connections.runs import queue
 from connections.views.stores import start_check
 from connections.warehouses import file_exchange
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
@@ -58,6 +59,8 @@ def warehouse_page(request: MemberRequest, warehouse: str) -> HttpResponse:
         with transaction.atomic():
             string = form.cleaned_data["connection_string"]
             file_exchange.save(row, string, by=request.user)
+            for connection in row.connections.select_related("store"):
+                queue.enqueue_for_store(connection.store)
         messages.success(request, _("“%(name)s” was saved.") % {"name": row})
         return redirect("connections:warehouse", warehouse=row.public_id)
     context: dict[str, Any] = {
