@@ -48,10 +48,6 @@ _STAGES = {
     "sftp_unavailable": LOG_IN,
     "private_key_invalid": LOG_IN,
     "secret_unreadable": LOG_IN,
-    "permission_denied": FOLDERS,
-    "folder_missing": FOLDERS,
-    "no_such_file": FOLDERS,
-    "stock_folder_unknown": FOLDERS,
 }
 
 
@@ -64,14 +60,16 @@ def sftp_findings(
 
     `look` inspects the folders and returns what it found. Raises nothing.
     """
+    logged_in = False
     try:
         with dialling.open_sftp(access, deadline) as sftp:
+            logged_in = True
             yield Finding(REACH, State.PASSED, note=f"{access.host}:{access.port}")
             yield Finding(HOST_KEY, State.PASSED, note=_fingerprints(access))
             yield Finding(LOG_IN, State.PASSED, note=access.username)
             found = look(sftp)
     except (WireError, Problem) as error:
-        yield from _failed(error, access)
+        yield from _failed(error, access, logged_in=logged_in)
     else:
         yield Finding(FOLDERS, State.PASSED, note=found)
 
@@ -93,11 +91,12 @@ def _fingerprints(access: dialling.SftpAccess) -> str:
 
 
 def _failed(
-    error: WireError | Problem, access: dialling.SftpAccess
+    error: WireError | Problem, access: dialling.SftpAccess, *, logged_in: bool
 ) -> Iterator[Finding]:
-    stage = _STAGES.get(error.code, REACH)
+    # A line lost after the log-in is a matter of the folders, whatever its code.
+    stage = FOLDERS if logged_in else _STAGES.get(error.code, REACH)
     at = SFTP_CHECKS.index(stage)
-    if stage != FOLDERS:  # those before folders were yielded when the log-in held
+    if not logged_in:  # else those before were yielded when the log-in held
         yield from (Finding(check, State.PASSED) for check in SFTP_CHECKS[:at])
     failed = failure(stage, error)
     if stage == HOST_KEY:
