@@ -6,7 +6,6 @@ from datetime import UTC
 
 from connections.models import Delivery, Location, StockLevel
 from connections.runs import queue
-from connections.runs.jobs import JOBS
 from tests import factories
 from tests.engine import drain, enqueue, run_now
 from tests.factories import Line
@@ -111,7 +110,7 @@ def test_without_an_endpoint_the_latest_stock_waits_and_goes_out_once(
     assert line.opened() == []
 
     factories.change_store(line.store, sftp_endpoint=line.drop.endpoint)
-    queue.enqueue_for_store(line.store, [job for job in JOBS.values() if job.on_change])
+    queue.enqueue_for_store(line.store)
     drain()
     [content] = line.dropped()
     dallas = StockLevel.objects.get(sku="SKU-00001", facility="DALLAS").available
