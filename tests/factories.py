@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db import transaction
+from django.utils import timezone
 
 from connections import dialling, platforms
-from connections.models import Channel, Connection
+from connections.models import Channel, Connection, StockReport, SyncRun
 from connections.runs import switch
+from connections.runs.jobs import ORDERS_IMPORT, STOCK_CHANGES
 from connections.warehouses import file_exchange
 from connections.wire import ssh
 from dropstream.sandbox import Sandbox
@@ -19,6 +22,7 @@ from dropstream.sandbox.ip import Drop
 from dropstream.sandbox.warehouse import User as WarehouseUser
 from inventory_planner.models import InventoryPlannerSettings
 from stores import host_keys, ssh_keys
+from stores.apps import ONBOARDING
 from stores.models import (
     Account,
     HostKey,
@@ -51,7 +55,9 @@ def person(
 ) -> User:
     """Make somebody who can log in; without an account: the onboarding team."""
     user = User.objects.create_user(email, PASSWORD, is_staff=of is None)
-    if of is not None:
+    if of is None:
+        user.groups.add(Group.objects.get(name=ONBOARDING))
+    else:
         membership = Membership.objects.create(
             user=user, account=of, role=role, merchant=merchant
         )
@@ -128,6 +134,83 @@ def connection(of: Store, to: Warehouse, *, on: bool = True) -> Connection:
     if on:
         switch.enable_connection(made, by=None)
     return made
+
+
+@transaction.atomic
+def many_connections(of: Account, count: int) -> None:
+    """Make connections that work, with some history; in bulk, so without services.
+
+    A merchant for every ten, a store and a warehouse each.
+    """
+    now = timezone.now()
+    merchants = Merchant.objects.bulk_create(
+        Merchant(account=of, name=f"Merchant {n:05}") for n in range(-(-count // 10))
+    )
+    stores = Store.objects.bulk_create(
+        Store(account=of, merchant=merchants[n // 10], name=f"S{n}", platform=PLATFORM)
+        for n in range(count)
+    )
+    InventoryPlannerSettings.objects.bulk_create(
+        InventoryPlannerSettings(
+            account=of,
+            store=row,
+            sealed_api_key=b"never opened",
+            ip_account=f"a{row.pk}",
+            sftp_endpoint="drop.example.com",
+        )
+        for row in stores
+    )
+    warehouses = Warehouse.objects.bulk_create(
+        Warehouse(
+            account=of,
+            merchant=row.merchant,
+            name=f"W{n}",
+            code=f"W{n}",
+            platform=file_exchange.SLUG,
+        )
+        for n, row in enumerate(stores)
+    )
+    StockReport.objects.bulk_create(
+        StockReport(
+            account=of, warehouse=row, name="inv_1.csv", size=1, state="applied"
+        )
+        for row in warehouses
+    )
+    connections = Connection.objects.bulk_create(
+        Connection(
+            account=of,
+            # Names in another order than the rows: the list must use its index.
+            name=f"Connection {n * 7919 % count:05}",
+            merchant=row.merchant,
+            store=row,
+            warehouse=to,
+            enabled_at=now,
+        )
+        for n, (row, to) in enumerate(zip(stores, warehouses, strict=True))
+    )
+    jobs = {
+        Channel.Type.INVENTORY: STOCK_CHANGES,
+        Channel.Type.PURCHASE_ORDERS: ORDERS_IMPORT,
+    }
+    channels = Channel.objects.bulk_create(
+        Channel(account=of, connection=row, type=channel_type, enabled_at=now)
+        for row in connections
+        for channel_type in jobs
+    )
+    SyncRun.objects.bulk_create(
+        SyncRun(
+            account=of,
+            connection=channel.connection,
+            channel=channel,
+            store=channel.connection.store,
+            job=jobs[Channel.Type(channel.type)].slug,
+            state=SyncRun.State.SUCCEEDED,
+            trigger=SyncRun.Trigger.SCHEDULE,
+            due_at=now,
+        )
+        for _run in range(3)
+        for channel in channels
+    )
 
 
 def approve_host_key(of: Account, host: str, *, by: User, port: int = 22) -> HostKey:
