@@ -1,4 +1,4 @@
-"""Inventory Planner's side: two accounts, their drops, and what IP knows of them."""
+"""Inventory Planner's side: accounts, their drops, and what IP knows of them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ from dropstream.sandbox.journal import Journal
 from dropstream.sandbox.ssh_server import Fault
 from dropstream.sandbox.state import Doc, Secrets, StateFolder
 
-ACCOUNTS = {"123456": "Demo merchant", "654321": "Your merchant"}
-DEMO, TRY = "123456", "654321"
+DEMO, TRY = seed.MERCHANTS["demo"], seed.MERCHANTS["try"]
+ACCOUNTS = {
+    DEMO: "Demo merchant",
+    TRY: "Your merchant",
+    seed.MERCHANTS["try2"]: "Your second merchant",
+    seed.MERCHANTS["try3"]: "Your third merchant",
+}
 KEY_TYPES = re.compile(r"ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)")
 KEY_LIMIT = 2048
 REPORTS_KEPT = 300
@@ -112,7 +117,7 @@ class Account:
 
 
 class InventoryPlanner:
-    """Both accounts with their API, their drops and the nightly sync."""
+    """All accounts with their API, their drops and the nightly sync."""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from dropstream.sandbox.markup import (
     Html,
     button,
     copy_field,
+    host_key,
     join,
     link,
     moment,
@@ -39,7 +40,7 @@ def show(
         f"Inventory Planner: {account.name}",
         tag("nav", *tabs, aria_label="Accounts"),
         _api(account),
-        _connections(account, wrong, key),
+        _connections(sandbox, account, wrong, key),
         _stock(account, search),
         _orders(account),
         _files(sandbox, account),
@@ -68,7 +69,7 @@ def _api(account: Account) -> Html:
     )
 
 
-def _connections(account: Account, wrong: str, key: str) -> Html:
+def _connections(sandbox: Sandbox, account: Account, wrong: str, key: str) -> Html:
     wrong_line = tag("p", wrong, class_="bad", id="wrong", role="alert")
     form = tag(
         "form",
@@ -88,6 +89,7 @@ def _connections(account: Account, wrong: str, key: str) -> Html:
         "section",
         tag("h2", "Advanced CSV connections"),
         table(["Endpoint", "Key", "#Files waiting"], rows, "No connection yet."),
+        host_key(sandbox.ip.ssh),
         tag("h3", "New Advanced CSV connection"),
         form,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from dropstream.sandbox.http_server import Response
+from dropstream.sandbox.ssh_server import SshSide
 
 CSS = """
 :root{color-scheme:light dark;--line:#d5dae1;--soft:#f4f6f9;--ink:#17202b;--dim:#556270;
@@ -118,6 +119,12 @@ def button(action: str, label: str, **hidden: str) -> Html:
     fields = [tag("input", type="hidden", name=n, value=v) for n, v in hidden.items()]
     press = tag("button", label, type="submit")
     return tag("form", *fields, press, method="post", action=action, class_="inline")
+
+
+def host_key(side: SshSide) -> Html:
+    """Return what to compare with, and the button that makes it another one."""
+    said = tag("p", "The SSH server's host key: ", tag("code", side.fingerprint()))
+    return join([said, button("/host-key", "Change the host key", side=side.name)])
 
 
 def moment(at: float) -> Html:

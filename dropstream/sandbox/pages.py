@@ -121,6 +121,16 @@ def sync(sandbox: Sandbox, request: Request) -> Response:
     return redirect(f"/ip/?account={account.account_id}")
 
 
+def change_host_key(sandbox: Sandbox, request: Request) -> Response:
+    """Show another host key from now on, as a renewed or a false server would."""
+    side = request.form().get("side", "")
+    if side == "ip" and sandbox.has_ip:
+        sandbox.rotate_host_key("ip")
+        return redirect("/ip/")
+    sandbox.rotate_host_key("warehouse")
+    return redirect("/warehouse/")
+
+
 def change_stock(sandbox: Sandbox, request: Request) -> Response:
     """Change the stock of some SKUs."""
     user = _user(sandbox, request.form())
@@ -183,6 +193,7 @@ READS: dict[str, View] = {
 FORMS: dict[str, View] = {
     "/ip/connections": connect,
     "/ip/sync": sync,
+    "/host-key": change_host_key,
     "/warehouse/stock": change_stock,
     "/warehouse/full": report_full,
     "/warehouse/parts": choose_parts,

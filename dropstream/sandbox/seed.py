@@ -17,6 +17,15 @@ WAREHOUSES = {
 KNOWN_WAREHOUSE_IDS = ("WH1",)
 """The ids that the Advanced CSV connection knows before any warehouse file."""
 
+MERCHANTS = {
+    "demo": "123456",
+    "try": "654321",
+    "try2": "654322",
+    "try3": "654323",
+}
+"""Warehouse user → account at Inventory Planner. Each merchant needs its own log-in;
+the demo has the first one, newcomers the others."""
+
 Line = tuple[int, float, float]
 """SKU number, quantity ordered, quantity received."""
 

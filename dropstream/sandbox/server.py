@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dropstream.sandbox import http_server, pages
+from dropstream.sandbox import http_server, pages, seed
 from dropstream.sandbox.http_server import Request, Response
-from dropstream.sandbox.ip import DEMO, TRY, InventoryPlanner
+from dropstream.sandbox.ip import InventoryPlanner
 from dropstream.sandbox.ip_api import ROOT as API_ROOT
 from dropstream.sandbox.journal import Journal
 from dropstream.sandbox.ssh_server import SshSide
@@ -214,15 +214,15 @@ class Sandbox:
         port = self.warehouse.ssh.port
         hosts = [f"{user.host}=127.0.0.1:{port}" for user in users.values()]
         people: dict[str, Doc] = {
-            "demo": {"connection_string": users["demo"].connection_string()},
-            "try": {"connection_string": users["try"].connection_string()},
+            name: {"connection_string": user.connection_string()}
+            for name, user in users.items()
         }
         facts: Doc = {"url": url}
         if self._ip is not None:
             facts["api_url"] = f"{url}/"
             port = self._ip.ssh.port
             hosts += [f"{e}=127.0.0.1:{port}" for e in self.secrets.endpoints()]
-            for name, account_id in (("demo", DEMO), ("try", TRY)):
+            for name, account_id in seed.MERCHANTS.items():
                 key = self._ip.accounts[account_id].key
                 people[name] |= {"account_id": account_id, "api_key": key}
         return facts | {"outbound_hosts": ",".join(hosts)} | people

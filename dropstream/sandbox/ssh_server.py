@@ -246,6 +246,11 @@ class SshSide:
             reuse_address=True,
         )
 
+    def fingerprint(self) -> str:
+        """Return the host key's type and fingerprint, as whoever runs it tells it."""
+        key = self.state.host_key(self.name)
+        return f"{key.get_algorithm()} {key.get_fingerprint()}"
+
     async def rotate_host_key(self) -> None:
         """Come back on the same port with another host key."""
         self.state.new_host_key(self.name)

@@ -29,7 +29,6 @@ from dropstream.sandbox.warehouse_ssh import WarehouseSide
 
 # A host name for each user: approving one log-in's host key is not approving another's.
 DOMAIN = "warehouse.sandbox.example"
-USERS = ("demo", "try")
 FACILITIES = ("RENO", "DALLAS")
 STOCK_HEADER = [
     "sku",
@@ -99,7 +98,7 @@ class User:
 
 
 class Warehouse:
-    """Both users of the warehouse and everything that its people do by themselves."""
+    """All users of the warehouse and everything that its people do by themselves."""
 
     def __init__(
         self,
@@ -118,7 +117,7 @@ class Warehouse:
         self.ssh = WarehouseSide("warehouse", self, state, secrets, journal)
         self._random = random.Random()  # noqa: S311 - made-up stock
         self._stock_due = math.inf
-        self.users = {name: self._load(name, secrets, skus) for name in USERS}
+        self.users = {name: self._load(name, secrets, skus) for name in seed.MERCHANTS}
 
     @property
     def sftp_faults(self) -> list[Fault]:

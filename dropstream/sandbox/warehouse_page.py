@@ -10,6 +10,7 @@ from dropstream.sandbox.markup import (
     Html,
     button,
     copy_field,
+    host_key,
     join,
     link,
     moment,
@@ -36,7 +37,7 @@ def show(sandbox: Sandbox, user: User) -> Response:
     return page(
         f"Warehouse: user {user.name}",
         tag("nav", *tabs, aria_label="Users"),
-        _log_in(user),
+        _log_in(sandbox, user),
         _stock(sandbox, user),
         _orders(user),
         _sent(user),
@@ -44,12 +45,13 @@ def show(sandbox: Sandbox, user: User) -> Response:
     )
 
 
-def _log_in(user: User) -> Html:
+def _log_in(sandbox: Sandbox, user: User) -> Html:
     return tag(
         "section",
         tag("h2", "SFTP log-in"),
         copy_field("connection_string", "Connection string", user.connection_string()),
         tag("p", "Orders go into /in, stock and receipts are read from /out."),
+        host_key(sandbox.warehouse.ssh),
     )
 
 

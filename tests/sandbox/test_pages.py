@@ -184,3 +184,24 @@ def test_pages_are_closed_to_other_sites(sandbox: Sandbox) -> None:
     policy = ask(f"{url}/").headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert ask(f"{url}/nothing").status == 404
+
+
+@pytest.mark.parametrize("side", ["ip", "warehouse"])
+def test_the_host_key_is_shown_and_can_be_changed(sandbox: Sandbox, side: str) -> None:
+    """H1, H4: something to compare the approved fingerprint with; a server renewed."""
+    server = sandbox.ip.ssh if side == "ip" else sandbox.warehouse.ssh
+    before = server.fingerprint()
+    assert f"<code>{before}</code>" in ask(f"{sandbox.facts['url']}/{side}/").text
+    assert post_form(sandbox, "/host-key", side=side).status == 200
+    assert server.fingerprint() != before
+    assert (
+        f"<code>{server.fingerprint()}</code>"
+        in ask(f"{sandbox.facts['url']}/{side}/").text
+    )
+
+
+def test_newcomers_find_three_merchants(sandbox: Sandbox) -> None:
+    """Each merchant needs its own log-in and account; one string is another's never."""
+    merchants = [sandbox.facts[name] for name in ("try", "try2", "try3")]
+    for fact in ("account_id", "api_key", "connection_string"):
+        assert len({merchant[fact] for merchant in merchants}) == 3

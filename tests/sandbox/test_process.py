@@ -53,7 +53,7 @@ def test_command_serves_until_sigterm(tmp_path: Path, options: list[str]) -> Non
             assert ask(f"{facts['url']}/healthz").status == 200
             assert ("api_url" in facts) is not bool(options)
             hosts = facts["outbound_hosts"].split(",")
-            assert len(hosts) == (2 if options else 22)
+            assert len(hosts) == (4 if options else 24)
             assert hosts[0].startswith("demo.warehouse.sandbox.example=127.0.0.1:")
             text = facts["demo"]["connection_string"]
             assert text.endswith("@demo.warehouse.sandbox.example:22")
