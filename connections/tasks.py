@@ -6,6 +6,7 @@ from celery import shared_task
 
 from connections.checks import execute as checks
 from connections.checks import subjects
+from connections.models import ConnectionDraft
 from connections.orders import jobs as orders
 from connections.runs import execute, queue
 from connections.runs.jobs import (
@@ -31,6 +32,7 @@ def tick() -> None:
     queue.reap()
     queue.ring_due()
     checks.tend()
+    ConnectionDraft.objects.expired().discard()
 
 
 @shared_task

@@ -6,6 +6,7 @@ from connections.views import (
     checks,
     connection_list,
     connection_page,
+    keys,
     orders,
     stores,
     warehouses,
@@ -25,6 +26,7 @@ urlpatterns = [
         wizard.platform_fields,
         name="wizard_platform",
     ),
+    path("connections/add/<uuid:draft>/key.pub", keys.draft_key, name="wizard_key"),
     path(
         "connections/add/<uuid:draft>/<slug:step>/",
         wizard.AddConnectionView.as_view(
@@ -57,6 +59,7 @@ urlpatterns = [
     ),
     path("stores/", stores.store_list, name="store_list"),
     path("stores/<uuid:store>/", stores.store_page, name="store"),
+    path("stores/<uuid:store>/key.pub", keys.store_key, name="store_key"),
     path("stores/<uuid:store>/test/", stores.store_test, name="store_test"),
     path("warehouses/<uuid:warehouse>/", warehouses.warehouse_page, name="warehouse"),
     path(

@@ -43,6 +43,16 @@ class ApiAccess:
     account_id: str
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a status filter would import: matches among the newest orders read."""
+
+    matches: int
+    read: int
+    all_read: bool
+    statuses: tuple[str, ...]
+
+
 def normalise_status(status: str) -> str:
     """Compare statuses as people mean them (§3.4)."""
     words = re.sub(r"[\s_-]+", " ", status.strip().casefold())
@@ -78,9 +88,19 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def first_page(self, status: str = "") -> dict[str, Any]:
-        """Read one page of one row: the cheapest call that needs key and account."""
-        return self._page(0, status, rows=1)
+    def preview(self, status: str) -> Preview:
+        """Count what a filter matches now, on the newest page of all orders."""
+        body = self._page(0, "", rows=PAGE_ROWS)
+        orders = [parse_order(document, status) for document in body["purchase-orders"]]
+        readable = [order for order in orders if isinstance(order, RemoteOrder)]
+        wanted = [order for order in readable if _is_wanted(order, status)]
+        seen = dict.fromkeys(order.status for order in readable if order.status)
+        return Preview(
+            matches=len(wanted),
+            read=len(orders),
+            all_read=len(orders) < PAGE_ROWS,
+            statuses=tuple(seen),
+        )
 
     def pages(self, status: str = "") -> Iterator[list[RemoteOrder | UnreadableOrder]]:
         """Yield pages of the purchase orders in a status; blank: in every one.
@@ -159,7 +179,9 @@ class Client:
 
 def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOrder:
     """Type one document of §3.1; what is wrong with it is said, not guessed."""
-    external_id = str(document.get("id", "")) if isinstance(document, dict) else ""
+    external_id = ""
+    if isinstance(document, dict):
+        external_id = str(document.get("id") or "")
     try:
         if not ORDER_ID.fullmatch(external_id):
             raise ValueError("id is missing or malformed")

@@ -103,7 +103,8 @@ class InventoryPlanner(FlowPlatform):
         row = store.inventory_planner
         with dialling.readable_secrets():
             api_key = row.unseal("api_key")
-        yield _api_finding(client.ApiAccess(api_key, row.ip_account), deadline)
+        access = client.ApiAccess(api_key, row.ip_account)
+        yield _api_finding(access, row.import_status_filter, deadline)
         if not row.sftp_endpoint:
             yield from skipped("endpoint_missing")
             return
@@ -120,9 +121,8 @@ class InventoryPlanner(FlowPlatform):
         form.is_valid()
         typed = form.cleaned_data  # fields that are wrong are not in it: not tried
         api_key = Secret(typed.get("api_key", ""))
-        yield _api_finding(
-            client.ApiAccess(api_key, typed.get("ip_account", "")), deadline
-        )
+        api = client.ApiAccess(api_key, typed.get("ip_account", ""))
+        yield _api_finding(api, typed.get("import_status_filter", ""), deadline)
         if not typed.get("sftp_endpoint"):
             yield from skipped("endpoint_missing")
             return
@@ -144,17 +144,39 @@ def _audited(row: InventoryPlannerSettings) -> dict[str, Any]:
     return values | {"api_key": row.api_key_hint}
 
 
-def _api_finding(access: client.ApiAccess, deadline: Deadline) -> Finding:
+def _api_finding(
+    access: client.ApiAccess, status_filter: str, deadline: Deadline
+) -> Finding:
     if not access.api_key:
         return Finding(API, State.SKIPPED, code="api_key_missing")
     if not access.account_id:
         return Finding(API, State.SKIPPED, code="account_id_missing")
     try:
         with client.Client(access, deadline) as api:
-            api.first_page()
+            preview = api.preview(status_filter)
     except WireError as error:
         return failure(API, error)
-    return Finding(API, State.PASSED)
+    return Finding(
+        API,
+        State.PASSED,
+        note=_preview_note(preview, status_filter.strip()),
+        suggestions=preview.statuses,
+    )
+
+
+def _preview_note(preview: client.Preview, status_filter: str) -> str:
+    """Say what the Import Status Filter matches now."""
+    values = {
+        "count": preview.matches,
+        "read": preview.read,
+        "filter": status_filter or _("all orders"),
+    }
+    if preview.all_read:
+        return _("The filter (%(filter)s) matches %(count)s orders now.") % values
+    return (
+        _("Of the newest %(read)s orders, the filter (%(filter)s) matches %(count)s.")
+        % values
+    )
 
 
 def _drop_findings(

@@ -14,6 +14,8 @@ from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Store
 
 ENDPOINT_EXAMPLE = "s-abc123.server.transfer.us-east-1.amazonaws.com"
+# The datalist of statuses that the last Test connection saw, where there is one.
+SUGGESTIONS = "statuses-seen"
 ENDPOINT_ERRORS = {
     "scheme": _("This is not an SFTP endpoint. It reads like {example}."),
     "password": _(
@@ -72,6 +74,7 @@ class InventoryPlannerForm(forms.Form):
         label=_("Import Status Filter"),
         max_length=256,
         required=False,
+        widget=forms.TextInput(attrs={"list": SUGGESTIONS}),
         help_text=_(
             "Only purchase orders in this Inventory Planner status are imported. "
             "Leave it blank to import all."
@@ -81,6 +84,7 @@ class InventoryPlannerForm(forms.Form):
         label=_("Acknowledgement Status"),
         max_length=256,
         required=False,
+        widget=forms.TextInput(attrs={"list": SUGGESTIONS}),
         help_text=_(
             "The status that DropStream sets on the purchase order in Inventory "
             "Planner once it is received. Leave it blank to set nothing."

@@ -35,6 +35,8 @@ class Finding:
     note: str = ""
     host: str = ""
     port: int = 0
+    # Words that a field of the page may offer (statuses seen on orders).
+    suggestions: tuple[str, ...] = ()
 
 
 # The checks of an SFTP far side in the order in which they can fail.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Connection
 from stores.models import SSHKey, User
 from stores.models.sealed import SealedMixin
 from stores.models.tenant import TenantModel, TenantQuerySet, membership_of
+
+KEPT_FOR = timedelta(days=30)
 
 
 class DraftQuerySet(TenantQuerySet["ConnectionDraft"]):
@@ -24,6 +28,16 @@ class DraftQuerySet(TenantQuerySet["ConnectionDraft"]):
     def open(self) -> DraftQuerySet:
         return self.filter(connection__isnull=True)
 
+    def expired(self) -> DraftQuerySet:
+        """Open drafts that nobody changed for as long as the list says they are kept."""
+        return self.open().filter(updated_at__lt=timezone.now() - KEPT_FOR)
+
+    def discard(self) -> None:
+        """Delete drafts with their key pairs, which no store ever used."""
+        keys = list(self.values_list("ssh_key", flat=True))
+        self.delete()
+        SSHKey.objects.filter(pk__in=keys, store=None).delete()
+
 
 class ConnectionDraft(SealedMixin, TenantModel):
     """`sealed_answers` is the wizard's whole storage as JSON, raw input included.
@@ -31,9 +45,17 @@ class ConnectionDraft(SealedMixin, TenantModel):
     Finishing sets `connection`, which makes a second finish find the first one's.
     """
 
+    class Step(models.TextChoices):
+        """The wizard's four steps, in order (dropstream.md §2)."""
+
+        BASIC = "basic", _("Basic Information")
+        MERCHANT = "merchant", _("Merchant Information")
+        WAREHOUSE = "warehouse", _("Warehouse Setup")
+        STORE = "store", _("Store Setup")
+
     created_by = models.ForeignKey(User, models.CASCADE, related_name="drafts")
     name = models.CharField(_("connection name"), max_length=200, blank=True)
-    step = models.CharField(max_length=30, default="basic")
+    step = models.CharField(max_length=30, choices=Step, default=Step.BASIC)
     sealed_answers = models.BinaryField(null=True)
     ssh_key = models.OneToOneField(SSHKey, models.SET_NULL, null=True)
     connection = models.OneToOneField(
@@ -54,6 +76,11 @@ class ConnectionDraft(SealedMixin, TenantModel):
     def dialog_id(self) -> str:
         """An id for its dialog on a page with several drafts."""
         return f"discard-{self.public_id}"
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it is discarded unless somebody goes on with it."""
+        return self.updated_at + KEPT_FOR
 
     def load(self) -> dict[str, Any]:
         """Open the wizard's storage; empty when nothing was typed. Raises SealError."""

@@ -24,6 +24,7 @@ def findings(check: CheckRun) -> list[dict[str, Any]]:
 def _finding(check: CheckRun, result: dict[str, Any]) -> dict[str, Any]:
     name = str(CHECKS[result["check"]])
     row: dict[str, Any] = {"name": name, "state": result["state"]}
+    row["suggestions"] = result.get("suggestions")
     if result["note"]:
         row["cause"] = result["note"]
     if result["code"]:

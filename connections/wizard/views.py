@@ -14,7 +14,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 from formtools.wizard.views import NamedUrlWizardView
 
@@ -41,12 +40,7 @@ from stores.access import (
 )
 from stores.models import Merchant
 
-TITLES = {
-    "basic": gettext_lazy("Basic Information"),
-    "merchant": gettext_lazy("Merchant Information"),
-    "warehouse": gettext_lazy("Warehouse Setup"),
-    "store": gettext_lazy("Store Setup"),
-}
+TITLES = dict(ConnectionDraft.Step.choices)
 STEPS: list[tuple[str, type[StepForm]]] = [
     ("basic", BasicForm),
     ("merchant", MerchantForm),
@@ -73,7 +67,7 @@ def discard(request: MemberRequest, draft: str) -> HttpResponse:
     row = get_or_404(
         ConnectionDraft.objects.open(), request.user, draft, Action.MANAGE_CONNECTIONS
     )
-    row.delete()
+    ConnectionDraft.objects.filter(pk=row.pk).discard()
     messages.success(request, _("Draft “%(name)s” discarded.") % {"name": row})
     return redirect("connections:list")
 
@@ -148,7 +142,9 @@ class AddConnectionView(NamedUrlWizardView):
         gap = self._first_gap(before=step)
         goto = request.POST.get("goto", "")
         if gap is not None or goto in TITLES:
-            return redirect(self.get_step_url(gap or goto))
+            # "Change" in the review comes back to it.
+            back = f"?return={step}" if gap is None and step == self.steps.last else ""
+            return redirect(self.get_step_url(gap or goto) + back)
         if "test" in request.POST:
             return self._test(step)
         form = self.get_form(step, data=self.storage.get_step_data(step))
@@ -158,7 +154,10 @@ class AddConnectionView(NamedUrlWizardView):
             messages.info(request, notice)
         if step == self.steps.last:
             return self._finish(form)
-        return redirect(self.get_step_url(self.steps.next))
+        asked = request.GET.get("return", "")
+        return redirect(
+            self.get_step_url(asked if asked in TITLES else self.steps.next)
+        )
 
     def get_form(
         self, step: str | None = None, data: Any = None, files: Any = None
@@ -187,6 +186,7 @@ class AddConnectionView(NamedUrlWizardView):
             step_title=TITLES[step],
             step_rail=self._rail(step),
             previous=self.steps.prev,
+            returns="return" in self.request.GET,
             kept=self._kept(form),
             check=self.draft.checks.filter(draft_step=step).first(),
             may_approve=may(self.request.user, Action.APPROVE_HOST_KEY),
