@@ -116,4 +116,6 @@ def _split(sealed: bytes) -> tuple[str, bytes]:
     if len(sealed) < 2 or sealed[:1] != VERSION:
         raise SealError("Not a sealed value.")
     end = 2 + sealed[1]
+    if len(sealed) < end + NONCE_BYTES:
+        raise SealError("Not a sealed value.")  # cut short
     return sealed[2:end].decode("ascii", "replace"), sealed[end:]
