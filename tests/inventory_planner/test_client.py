@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -22,10 +23,11 @@ ACCOUNT = "123456"
 
 
 @pytest.fixture
-def api(sandbox: Sandbox) -> client.Client:
+def api(sandbox: Sandbox) -> Iterator[client.Client]:
     facts = sandbox.facts["demo"]
     access = client.ApiAccess(Secret(facts["api_key"]), facts["account_id"])
-    return client.Client(access, Deadline(30))
+    with client.Client(access, Deadline(30)) as session:
+        yield session
 
 
 def references(api: client.Client, status: str) -> list[str]:
@@ -49,7 +51,7 @@ def test_key_and_account_are_sent_verbatim(
     assert request.headers["account"] == ACCOUNT
     assert request.headers["user-agent"].startswith("DropStream/")
     assert dict(request.query) == {
-        "limit": "1",
+        "limit": "100",
         "page": "0",
         "last_modified_sort": "desc",
     }
