@@ -51,15 +51,18 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 @pytest.fixture
 def page(page: Page) -> Iterator[Page]:
-    """A page whose console must stay clean: catches CSP violations and dead links."""
+    """A page whose console must stay clean: catches CSP violations and dead links.
+
+    So must the console of every tab that is opened beside it.
+    """
     problems: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
             problems.append(message.text)
 
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.context.on("console", on_console)
+    page.context.on("weberror", lambda found: problems.append(str(found.error)))
     yield page
     assert not problems
 

@@ -8,7 +8,6 @@ import struct
 import time
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -16,13 +15,13 @@ from pytest_playwright.pytest_playwright import CreateContextCallback
 
 from stores.models import User
 from tests.browser import look_urls
+from tests.browser.judge import is_reflowed, problems
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls("tests.browser.look_urls"),
 ]
 PASSWORD = "correct horse battery"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture
@@ -38,15 +37,6 @@ def log_in(page: Page, server: LiveServer) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/sample/")
-
-
-def problems(page: Page) -> list[str]:
-    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
-    return [f"{one['id']} {one['nodes'][0]['target']}" for one in found]
-
-
-def is_reflowed(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

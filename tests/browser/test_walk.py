@@ -1,0 +1,89 @@
+"""The main job as a newcomer does it, against the real processes (issue 2)."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import steps
+from tests.browser.product import Product
+
+pytestmark = pytest.mark.xdist_group("product")
+SKUS = 5_000
+
+
+def stock_is_there(product: Product, newcomer: steps.Newcomer) -> bool:
+    """All that the warehouse has is known to Inventory Planner."""
+    known = product.ip(newcomer.account_id).get("stock", {}).get("WH1", 0)
+    return known == SKUS and product.ip_levels(
+        newcomer.account_id
+    ) == product.warehouse_levels(newcomer.user)
+
+
+def order_is_closed(product: Product, account_id: str, number: str) -> bool:
+    """Received in full and CLOSED, in Inventory Planner."""
+    orders = product.ip(account_id).get("orders", ())
+    order = next((o for o in orders if o["reference"] == number), None)
+    if order is None or order["status"] != "CLOSED":
+        return False
+    return all(line["received"] == line["replenishment"] for line in order["items"])
+
+
+def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
+    page: Page, product: Product
+) -> None:
+    """Staff add a connection; within two minutes both flows have done their job."""
+    steps.log_in(page, product)
+    newcomer = steps.meet(page, product, "try")
+    steps.begin(page, newcomer.name)
+    steps.new_merchant(page, "Walk Ltd")
+    steps.fill_warehouse(page, "Walk warehouse", newcomer.connection_string)
+    steps.run_test(page, steps.UNKNOWN_KEY)
+    # H3: no credential went to a server that nobody has approved.
+    assert product.warehouse("try")["log_ins"] == 0
+    steps.approve(page, newcomer.warehouse_key)
+    steps.go_on(page)
+
+    steps.fill_store(page, "Walk store", newcomer)
+    key = steps.copy_public_key(page)
+    endpoint = steps.register(page, product, newcomer, key)
+    page.get_by_label("SFTP Endpoint").fill(endpoint)
+    steps.run_test(page, steps.UNKNOWN_KEY)
+    steps.approve(page, newcomer.ip_key)
+    steps.add(page, newcomer.name)
+    steps.switch_on(page, newcomer.name)
+
+    product.wait_for("stock", lambda: stock_is_there(product, newcomer))
+    product.wait_for(
+        "order 1042", lambda: order_is_closed(product, newcomer.account_id, "1042")
+    )
+    the_sandbox_shows_it(page, product, newcomer)
+
+    page.get_by_role("link", name=newcomer.name, exact=True).click()
+    order = steps.order_row(page, "1042")
+    expect(order).to_contain_text("Received")
+    expect(order).to_contain_text("125 / 125")
+    expect(order).to_contain_text("CLOSED")
+    order.get_by_role("link", name="1042").click()
+    steps.heading(page, "Purchase order 1042")
+    expect(page.get_by_text("Received", exact=True)).to_be_visible()
+
+
+def the_sandbox_shows_it(
+    page: Page, product: Product, newcomer: steps.Newcomer
+) -> None:
+    """What Inventory Planner's own pages say, and what the warehouse's say."""
+    tab = page.context.new_page()
+    tab.goto(f"{product.sandbox}/ip/?account={newcomer.account_id}")
+    expect(tab.get_by_text("5,000 in WH1")).to_be_visible()
+    closed = tab.get_by_role("row").filter(has_text="1042")
+    expect(closed).to_contain_text("CLOSED")
+    tab.get_by_label("Search by SKU").fill("SKU-00042")
+    tab.get_by_role("button", name="Search").click()
+    level = product.warehouse_levels(newcomer.user)["SKU-00042"]
+    sample = tab.get_by_role("row").filter(has_text="SKU-00042")
+    expect(sample.get_by_role("cell").nth(2)).to_have_text(f"{level:g}")
+    tab.goto(f"{product.sandbox}/warehouse/?user={newcomer.user}")
+    expect(tab.get_by_role("row").filter(has_text="1042").first).to_contain_text("125")
+    assert product.warehouse(newcomer.user)["doubled"] == []
+    tab.close()
