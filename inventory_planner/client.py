@@ -30,6 +30,7 @@ PAGE_ROWS = 100
 PAGE_CAP = 50
 # A far side's id goes into a path: letters and digits only (security.md F5).
 ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Names of §3.4 whose orders are not for a warehouse, unless the filter asks for them.
 NOT_SENDABLE = ("DRAFT", "CLOSED", "CANCELLED")
 OTHER_KINDS = ("transfer", "assembly")
@@ -180,9 +181,10 @@ class Client:
 def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOrder:
     """Type one document of §3.1; what is wrong with it is said, not guessed."""
     external_id = ""
-    if isinstance(document, dict):
-        external_id = str(document.get("id") or "")
     try:
+        document = _storable(document)
+        if isinstance(document, dict):
+            external_id = str(document.get("id") or "")
         if not ORDER_ID.fullmatch(external_id):
             raise ValueError("id is missing or malformed")
         status = _text(document, "status")
@@ -200,8 +202,21 @@ def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOr
             lines=tuple(_lines(document.get("items"))),
             document=document,
         )
+    except RecursionError:
+        return UnreadableOrder("", "it is nested too deeply", None)
     except ValueError as error:
         return UnreadableOrder(external_id[:64], str(error), document)
+
+
+def _storable(value: Any) -> Any:
+    """Drop what PostgreSQL cannot hold: NUL, and halves of surrogate pairs (I14)."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub("", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
 
 
 def _is_sendable(status: str, status_filter: str) -> bool:
@@ -244,8 +259,7 @@ def _text(document: Mapping[str, Any], name: str) -> str:
         return ""
     if isinstance(value, dict | list):
         raise ValueError(f"{name} is not text")
-    # PostgreSQL takes no NUL; nobody means one.
-    return str(value).replace("\0", "").strip()
+    return str(value).strip()
 
 
 def _number(document: Mapping[str, Any], name: str) -> Decimal:

@@ -55,9 +55,12 @@ def read_receipts(context: RunContext) -> None:
             except (ValueError, csv.Error) as error:
                 _refuse(context, file.name, str(error))
             else:
-                for reported in found:
-                    _apply(context, file.name, reported)
-                context.count("files_read")
+                new = [_apply(context, file.name, reported) for reported in found]
+                if any(new):
+                    context.count("files_read")
+                else:
+                    # A row that says so, or the file would be read at every run.
+                    _refuse(context, file.name, "all of it was read before")
 
 
 def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
@@ -76,6 +79,8 @@ def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
             continue
         if len(row) != len(header):
             raise ValueError(f"line {line}: {len(row)} values instead of {len(header)}")
+        if any("\0" in cell for cell in row):
+            raise ValueError(f"line {line}: a character that is no text")
         value = {name: row[at].strip() for name, at in columns.items()}
         if not value["receipt_id"]:
             raise ValueError(f"line {line}: receipt_id is empty")
@@ -96,8 +101,8 @@ def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
     return list(receipts.values())
 
 
-def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> None:
-    """Store one receipt and add it up, in one transaction."""
+def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bool:
+    """Store one receipt and add it up, in one transaction; False if it was known."""
     with context.fenced():
         order = _order_of(context, reported)
         receipt = Receipt(
@@ -118,7 +123,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> No
         stored = Receipt.objects.filter(public_id=receipt.public_id).first()
         if stored is None:
             context.count("receipts_repeated")  # sent again in another file
-            return
+            return False
         lines = list(order.lines.all()) if order else []
         ReceiptLine.objects.bulk_create(
             ReceiptLine(
@@ -141,6 +146,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> No
                 receipt=reported.external_id,
                 status=order.status,
             )
+    return True
 
 
 def add_up(order: PurchaseOrder) -> None:

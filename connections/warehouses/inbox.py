@@ -39,9 +39,7 @@ def unread(
     found = [
         _out_file(folder, file)
         for file in sftp.list_folder(folder)
-        if not file.is_folder
-        and file.name.startswith(prefix)
-        and file.name.endswith(".csv")
+        if _is_wanted(file, prefix)
     ]
     names = [file.name for file in found]
     field = "name" if reader is StockReport else "file_name"
@@ -57,6 +55,17 @@ def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
     """Stream a file's rows, the header first. Raises WireError, UnicodeDecodeError,
     csv.Error; UnfinishedFileError at its end when it grew or stops in mid-line."""
     return csv.reader(_lines(_checked(sftp, file)), strict=True)
+
+
+def _is_wanted(file: RemoteFile, prefix: str) -> bool:
+    """A name with a control character or a separator is no file of ours (F1)."""
+    return (
+        not file.is_folder
+        and file.name.startswith(prefix)
+        and file.name.endswith(".csv")
+        and file.name.isprintable()
+        and not {"/", "\\"} & set(file.name)
+    )
 
 
 def _out_file(folder: str, file: RemoteFile) -> OutFile:

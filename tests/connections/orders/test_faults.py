@@ -351,3 +351,53 @@ def test_the_same_page_for_ever_ends(line: Line) -> None:
     assert run_now(line.orders, "orders_import").state == "succeeded"
     assert pages[0] == 2
     assert PurchaseOrder.objects.count() == 100
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "\udc00x"])
+@pytest.mark.parametrize("field", ["notes", "reference"])
+def test_text_that_the_database_cannot_hold_stops_no_other_order(
+    line: Line, odd: str, field: str
+) -> None:
+    """I14: one order's odd characters are not everybody's."""
+    set_up_line(line)
+    remote(line, "1043")[field] = odd
+    run = run_now(line.orders, "orders_import")
+    assert (run.state, run.error_code) == ("succeeded", "")
+    assert PurchaseOrder.objects.filter(reference__in=["1042", "1044"]).count() == 2
+
+
+def test_an_order_goes_to_the_connection_of_its_warehouse(line: Line) -> None:
+    """design.md §3, Routing: exactly one, never guessed."""
+    set_up_line(line)
+    second = factories.connection(
+        line.store, factories.warehouse(line.warehouse.merchant, code="WH2")
+    )
+    for connection, remote_id in ((line.connection, "c501_WH1"), (second, "c501_WH2")):
+        connection.remote_warehouse = remote_id
+        connection.save()
+    remote(line, "1043")["warehouse"] = "c501_WH9"
+    run_now(line.orders, "orders_import")
+    routes = {
+        order.reference: (order.connection, order.held)
+        for order in PurchaseOrder.objects.all()
+    }
+    assert routes == {
+        "1042": (line.connection, ""),
+        "1043": (None, "no_route"),
+        "1044": (second, ""),
+    }
+    line.sandbox.warehouse.tick()
+    assert [order.po_number for order in line.far_warehouse.orders] == ["1042"]
+
+
+def test_without_a_mapping_two_connections_of_a_store_hold_the_order(
+    line: Line,
+) -> None:
+    set_up_line(line)
+    factories.connection(
+        line.store, factories.warehouse(line.warehouse.merchant, code="WH2")
+    )
+    run_now(line.orders, "orders_import")
+    held = PurchaseOrder.objects.values_list("held", flat=True)
+    assert set(held) == {"no_route"}
+    assert not HandOver.objects.exists()

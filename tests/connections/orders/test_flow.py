@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from connections.models import Delivery, HandOver, PurchaseOrder, Receipt
 from dropstream.sandbox.state import Doc
 from tests import factories
@@ -194,6 +196,8 @@ def test_a_receipt_sent_again_in_another_file_counts_once(line: Line) -> None:
     line.report("rcp_again.csv", first.read_bytes())
     run = run_now(line.orders, "orders_status")
     assert run.counts["receipts_repeated"] == 1
+    again = run_now(line.orders, "orders_status")
+    assert again.counts == {}  # the file is known by now
     order = PurchaseOrder.objects.get(reference="1042")
     lines = order.lines.values_list("received", flat=True)
     assert list(lines) == [Decimal(40), Decimal(25), Decimal(60)]
@@ -209,6 +213,29 @@ def test_a_bad_receipt_is_refused_and_the_next_one_read(line: Line) -> None:
     assert run.counts["receipts_read"] == 3
     refused = Receipt.objects.get(file_name="rcp_0.csv")
     assert refused.error == "line 2: quantity is not a number: 'many'"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\n", "the file is empty"),
+        (b"receipt_id,sku\n", "columns are missing: quantity"),
+        (b"receipt_id,sku,quantity\n", "columns are missing: po_id"),
+        (b"receipt_id,po_id,sku,quantity\n", "the file holds no receipt"),
+        (b"receipt_id,po_id,sku,quantity\n,1,A,1\n", "line 2: receipt_id is empty"),
+        (b"receipt_id,po_id,sku,quantity\nR,1,A,-1\n", "not a number: '-1'"),
+        (b"receipt_id,po_id,sku,quantity\nR,1,A\n", "3 values instead of 4"),
+        (b"receipt_id,po_id,sku,quantity\nR,1,A\0,1\n", "no text"),
+        (b"receipt_id,po_id,sku,quantity\n\xff,1,A,1\n", "not UTF-8"),
+    ],
+)
+def test_a_malformed_receipt_says_why(line: Line, content: bytes, reason: str) -> None:
+    line.report("rcp_0.csv", content)
+    run = run_now(line.orders, "orders_status")
+    assert (run.state, run.counts["files_refused"]) == ("succeeded", 1)
+    receipt = Receipt.objects.get()
+    assert receipt.state == "error"
+    assert reason in receipt.error
 
 
 def test_a_receipt_of_an_unknown_order_is_an_error_to_see(line: Line) -> None:

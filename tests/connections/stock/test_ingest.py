@@ -60,6 +60,18 @@ def test_a_malformed_report_is_refused_and_the_next_one_applied(
     assert levels() == {"A@RENO": 1}
 
 
+def test_a_long_report_that_is_refused_at_its_header_leaves_the_line_in_order(
+    line: Line,
+) -> None:
+    """Answers to reads that nobody waits for any more are not taken for others."""
+    line.clear_reports()
+    line.report("inv_1.csv", "no,columns\n" + "x,y\n" * 500_000)
+    line.report("inv_2.csv", GOOD)
+    run = run_now(line.stock, "stock_changes")
+    assert (run.state, run.counts["files_refused"]) == ("succeeded", 1)
+    assert levels() == {"A@RENO": 1}
+
+
 def test_a_refused_report_is_not_read_again(line: Line) -> None:
     line.clear_reports()
     line.report("inv_1.csv", "nothing\n")
@@ -109,6 +121,8 @@ def test_hidden_and_foreign_files_are_not_read(line: Line) -> None:
     line.clear_reports()
     line.report(".inv_1.csv.part", GOOD)
     line.report("stock.csv", GOOD)
+    line.report("inv_\x07.csv", GOOD)
+    line.report("inv_\\.csv", GOOD)
     assert run_now(line.stock, "stock_changes").counts == {}
 
 
