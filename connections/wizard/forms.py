@@ -81,6 +81,7 @@ class MerchantForm(StepForm):
         label=_("Merchant"),
         queryset=Merchant.objects.none(),
         empty_label=_("Choose a merchant"),
+        widget=forms.Select(attrs={"data-narrow": _("Search merchants")}),
         error_messages={"required": _("Choose a merchant.")},
         help_text=_("Its warehouse is used again; the next step only confirms it."),
     )
@@ -194,6 +195,7 @@ class StoreForm(StepForm):
         label=_("Store"),
         queryset=Store.objects.none(),
         empty_label=_("Choose a store"),
+        widget=forms.Select(attrs={"data-narrow": _("Search stores")}),
         error_messages={"required": _("Choose a store.")},
     )
     name = forms.CharField(

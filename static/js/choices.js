@@ -11,3 +11,22 @@
   document.addEventListener("change", showAll);
   showAll();
 })();
+
+// A long list of choices gets a box that narrows it as one types.
+(() => {
+  for (const select of document.querySelectorAll("select[data-narrow]")) {
+    if (select.options.length < 8) continue;
+    const all = [...select.options];
+    const box = document.createElement("input");
+    box.type = "search";
+    box.className = "form-control ds-narrow-box";
+    box.setAttribute("aria-label", select.dataset.narrow);
+    box.placeholder = select.dataset.narrow;
+    box.addEventListener("input", () => {
+      const words = box.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+      const matches = (option) => words.every((word) => option.text.toLocaleLowerCase().includes(word));
+      select.replaceChildren(...all.filter((option) => option.selected || matches(option)));
+    });
+    select.before(box);
+  }
+})();

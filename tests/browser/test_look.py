@@ -48,7 +48,7 @@ def test_u21_axe_finds_nothing_in_any_component(
     log_in(page, live_server)
     assert page.locator("html").get_attribute("data-bs-theme") == theme
     page.get_by_role("button", name="Continue").click()
-    expect(page).to_have_title("Error: Sample · DropStream")
+    expect(page).to_have_title("Error: Styleguide · DropStream")
     page.locator("summary", has_text="Kim Example").click()
     for width in (1280, 320):
         page.set_viewport_size({"width": width, "height": 900})
@@ -146,7 +146,7 @@ def test_u5_a_double_click_sends_the_form_once(
     log_in(page, live_server)
     look_urls.posts.clear()
     page.get_by_role("button", name="Continue").dblclick()
-    expect(page).to_have_title("Error: Sample · DropStream")
+    expect(page).to_have_title("Error: Styleguide · DropStream")
     assert [post.get("go") for post in look_urls.posts] == ["1"]
 
 
@@ -169,8 +169,8 @@ def test_u1_the_current_step_is_named(
 ) -> None:
     log_in(page, live_server)
     current = page.locator("[aria-current=step]")
-    expect(current).to_contain_text("Warehouse")
-    expect(current).to_contain_text("Step 2 of 3")
+    expect(current).to_contain_text("Merchant Information")
+    expect(current).to_contain_text("Step 2 of 4")
 
 
 @pytest.mark.browser_context_args(timezone_id="Europe/Berlin", locale="en-GB")
