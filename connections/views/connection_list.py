@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
-
-from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
+from connections.views.paging import page_by_name
 from connections.views.status import Recent, connection_status, lines
 from stores.access import Action, MemberRequest, may, member_required
 from stores.platforms import installed
-
-ROWS = 50
 
 
 @require_safe
@@ -30,9 +26,8 @@ def connection_list(request: MemberRequest) -> HttpResponse:
         rows = rows.filter(name__icontains=search)
     if state in ("on", "off"):
         rows = rows.filter(enabled_at__isnull=state == "off")
-    after = request.GET.get("after", "")
-    page, next_after = _page(rows, after)
-    recent = Recent.of(page)
+    page = page_by_name(rows.prefetch_related("channels"), request.GET.get("after", ""))
+    recent = Recent.of(page.rows)
     return render(
         request,
         "connections/list.html",
@@ -43,12 +38,11 @@ def connection_list(request: MemberRequest) -> HttpResponse:
                     "connection": connection,
                     "status": connection_status(connection, lines(connection, recent)),
                 }
-                for connection in page
+                for connection in page.rows
             ],
             "search": search,
             "state": state,
-            "after": after,
-            "next_after": next_after,
+            "page": page,
             "drafts": list(ConnectionDraft.objects.for_user(request.user).open()[:20]),
             "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
         },
@@ -62,23 +56,3 @@ def store_relations() -> list[str]:
         relations = getattr(platforms.of_slug(platform.slug), "relations", ())
         names += [f"store__{name}" for name in relations]
     return names
-
-
-def _page(rows: QuerySet[Connection], after: str) -> tuple[list[Connection], str]:
-    """Cut a page by keyset: (name, id) above the last one shown; no OFFSET, no count."""
-    if after:
-        last = rows.filter(public_id=_uuid(after)).first()
-        if last is not None:
-            rows = rows.filter(
-                Q(name=last.name, pk__gt=last.pk) | Q(name__gt=last.name)
-            )
-    page = list(rows.order_by("name", "pk").prefetch_related("channels")[: ROWS + 1])
-    more = len(page) > ROWS
-    return page[:ROWS], str(page[ROWS - 1].public_id) if more else ""
-
-
-def _uuid(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.UUID(int=0)

@@ -22,11 +22,10 @@ from connections.checks import execute as checks
 from connections.models import CheckRun
 from connections.runs import queue
 from connections.views.connection_list import store_relations
+from connections.views.paging import page_by_name
 from stores import audit, ssh_keys
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 from stores.models import Store
-
-LIST_ROWS = 200
 
 
 class NameForm(forms.Form):
@@ -45,15 +44,16 @@ def store_list(request: MemberRequest) -> HttpResponse:
     search = request.GET.get("q", "").strip()[:200]
     if search:
         rows = rows.filter(name__icontains=search)
+    page = page_by_name(rows, request.GET.get("after", ""))
     stores = [
         {
             "store": store,
             "platform": platforms.of_store(store).label,
             "missing": _missing(store),
         }
-        for store in rows[:LIST_ROWS]
+        for store in page.rows
     ]
-    context = {"nav": "stores", "stores": stores, "search": search}
+    context = {"nav": "stores", "stores": stores, "search": search, "page": page}
     return render(request, "stores/list.html", context)
 
 
