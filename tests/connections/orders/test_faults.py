@@ -134,7 +134,7 @@ def assert_handed_over_once(line: Line) -> None:
     assert leftovers == []
 
 
-@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("before", [True, False])
 def test_a_worker_that_dies_while_writing_back_writes_each_effect_once(
     one_order: Line, at: int, before: bool
@@ -144,10 +144,8 @@ def test_a_worker_that_dies_while_writing_back_writes_each_effect_once(
     received_order(line)
     line.sandbox.warehouse.tick()
     run = enqueue(line.orders, "orders_status")
-    died = work_and_die(run, at=at, before=before)
-    if died:
-        rise_again(run)
-    run.refresh_from_db()
+    assert work_and_die(run, at=at, before=before)
+    rise_again(run)
     assert run.state == "succeeded"
     doc = remote(line, "1042")
     assert (doc["status"], received(doc)) == ("CLOSED", ordered(doc))

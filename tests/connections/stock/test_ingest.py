@@ -179,35 +179,43 @@ def test_two_interleaved_reports_lose_no_level(line: Line) -> None:
     assert list(numbers) == [2, 1]
 
 
-def test_a_report_about_to_commit_keeps_the_next_one_and_no_push_skips_it(
-    line: Line,
-) -> None:
-    """The lower number is written and not yet visible; the higher one has to wait."""
-    line.clear_reports()
-    written, go_on = threading.Event(), threading.Event()
+class SlowCommit:
+    """A transaction that has written all and waits with its commit."""
+
+    def __init__(self) -> None:
+        self.written, self.go_on = threading.Event(), threading.Event()
 
     @contextmanager
-    def slow_commit() -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         with transaction.atomic():
             yield
-            written.set()
-            assert go_on.wait(LONGEST_S)
+            self.written.set()
+            assert self.go_on.wait(LONGEST_S)
 
+
+def test_numbers_become_visible_in_their_order_and_no_push_skips_one(
+    line: Line,
+) -> None:
+    """design.md §3, Stock: two reports overlap, with a push at every moment."""
+    line.clear_reports()
+    one, two = SlowCommit(), SlowCommit()
     a, b = rows([["A", "RENO", "1"]]), rows([["B", "RENO", "2"]])
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(in_thread, line, a, "first", slow_commit())
-        assert written.wait(LONGEST_S)
-        second = pool.submit(in_thread, line, b, "second")
-        run = run_now(line.stock, "stock_changes")
-        assert run.counts == {}
-        assert not second.done()
-        go_on.set()
+        first = pool.submit(in_thread, line, a, "first", one.transaction())
+        assert one.written.wait(LONGEST_S)
+        second = pool.submit(in_thread, line, b, "second", two.transaction())
+        assert run_now(line.stock, "stock_changes").counts == {}
+        assert not two.written.is_set()  # it waits for its number
+        one.go_on.set()
         first.result(LONGEST_S)
+        assert two.written.wait(LONGEST_S)
+        run_now(line.stock, "stock_changes")
+        two.go_on.set()
         second.result(LONGEST_S)
     run_now(line.stock, "stock_changes")
-    [content] = line.dropped()
-    assert b"\nA,WH1,1," in content
-    assert b"\nB,WH1,2," in content
+    sent_first, sent_second = line.dropped()
+    assert b"\nA,WH1,1," in sent_first
+    assert b"\nB,WH1,2," in sent_second
 
 
 def rows(values: list[list[str]]) -> Iterator[list[str]]:
