@@ -55,7 +55,9 @@ def read_receipts(context: RunContext) -> None:
             except (ValueError, csv.Error) as error:
                 _refuse(context, file.name, str(error))
             else:
-                new = [_apply(context, file.name, reported) for reported in found]
+                # All of a file or nothing: half of it would make its name a read one.
+                with context.fenced():
+                    new = [_apply(context, file.name, reported) for reported in found]
                 if any(new):
                     context.count("files_read")
                 else:

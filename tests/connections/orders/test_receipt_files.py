@@ -1,0 +1,39 @@
+"""A receipt file with several receipts counts whole or not at all (issue 2 e)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from connections.models import PurchaseOrder, Receipt
+from tests.connections.orders.test_flow import set_up
+from tests.engine import enqueue, run_now
+from tests.factories import Line
+from tests.lab.crash import rise_again, work_and_die
+
+TWO_RECEIPTS = """\
+receipt_id,po_number,sku,quantity
+R-1,1042,{sku},1
+R-2,1042,{sku},2
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_worker_that_dies_within_a_file_of_receipts_loses_none(
+    line: Line, at: int, before: bool
+) -> None:
+    """Q4; a file is known by its name, so half of it must not be stored."""
+    set_up(line, send_received_quantities="never", acknowledgement_status="")
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get(reference="1042")
+    first = order.lines.all()[0]
+    line.report("rcp_two.csv", TWO_RECEIPTS.format(sku=first.sku))
+    run = enqueue(line.orders, "orders_status")
+    if work_and_die(run, at=at, before=before):
+        rise_again(run)
+    receipts = Receipt.objects.filter(file_name="rcp_two.csv")
+    assert {receipt.external_id for receipt in receipts} == {"R-1", "R-2"}
+    first.refresh_from_db()
+    assert first.received == Decimal(3)
