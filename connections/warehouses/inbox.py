@@ -12,6 +12,7 @@ from connections.wire.sftp import RemoteFile, Sftp, join_path
 from stores.models import Warehouse
 
 FILE_LIMIT_BYTES = 512 * 1024 * 1024
+LINE_LIMIT_BYTES = 1024 * 1024
 
 
 class UnfinishedFileError(Exception):
@@ -88,7 +89,10 @@ def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Split at line feeds only: a quoted field may hold other separators."""
+    """Split at line feeds only: a quoted field may hold other separators.
+
+    Raises csv.Error for a line that would fill the memory.
+    """
     rest = b""
     first = True
     for piece in pieces:
@@ -97,5 +101,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
             text = line.decode("utf-8-sig" if first else "utf-8")
             first = False
             yield text + "\n"
+        if len(rest) > LINE_LIMIT_BYTES:
+            raise csv.Error(f"a line is longer than {LINE_LIMIT_BYTES} bytes")
     if rest:
         yield rest.decode("utf-8-sig" if first else "utf-8")

@@ -39,6 +39,11 @@ def levels() -> dict[str, Decimal]:
         (b"sku,available\nA,one\nB,\n", "2 of 2 rows cannot be read"),
         (b"sku,available\n\xff\xfe,1\n", "not UTF-8"),
         (b'sku,available\nA,"1\n', "unexpected end of data"),
+        pytest.param(
+            b"sku,available\n" + b"x" * 1_200_000 + b"\n",
+            "a line is longer than",
+            id="endless line",
+        ),
     ],
 )
 def test_a_malformed_report_is_refused_and_the_next_one_applied(
