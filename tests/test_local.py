@@ -25,6 +25,7 @@ from dropstream.local import install, product
 from dropstream.local.check import Check, all_checks, run_checks
 from dropstream.local.processes import (
     Child,
+    claim_port,
     command_line,
     end_leftovers,
     free_port,
@@ -338,7 +339,17 @@ def test_a_taken_port_gives_the_next_one() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert free_port(port) != port
+        assert claim_port(port) != port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="claims need Linux's sockets")
+def test_a_start_beside_this_one_chooses_another_port() -> None:
+    """Nobody listens yet: servers are started first, which takes seconds."""
+    port = claim_port(free_port())
+    code = "import sys; from dropstream.local.processes import claim_port as c; "
+    beside = [sys.executable, "-c", f"{code}print(c({port}))"]
+    found = subprocess.run(beside, cwd=ROOT, capture_output=True, check=True)
+    assert int(found.stdout) > port
 
 
 # --- Installing

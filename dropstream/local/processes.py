@@ -55,18 +55,47 @@ def command_line(pid: int) -> str:
     return shown.stdout.strip()
 
 
-def free_port(wanted: int = 0) -> int:
-    """Return `wanted` or the next free port on the loopback; 0 takes any."""
-    last = wanted + 100 if wanted else wanted
-    for port in range(wanted, last + 1):
+# What claim_port holds until this process ends, however it ends.
+_claims: list[socket.socket] = []
+
+
+def free_port() -> int:
+    """Return a port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def claim_port(wanted: int) -> int:
+    """Return `wanted` or the next free port, and keep other starts from choosing it.
+
+    Seconds pass until somebody listens there; a start beside this one would find the
+    port free until then.
+    """
+    for port in range(wanted, wanted + 101):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
+                _claim(port)
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
-    raise OSError(f"No free port from {wanted} to {last}.")
+            return port
+    raise OSError(f"No free port from {wanted} to {wanted + 100}.")
+
+
+def _claim(port: int) -> None:
+    """Raise OSError when another start has claimed the port."""
+    if sys.platform != "linux":
+        return
+    # A name without a file: it goes away with its holder, as no lock file would.
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0dropstream-port-{port}")
+    except OSError:
+        claim.close()
+        raise
+    _claims.append(claim)
 
 
 class Child:

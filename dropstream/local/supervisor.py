@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from dropstream.local import product
-from dropstream.local.processes import Child, end_leftovers, free_port
+from dropstream.local.processes import Child, claim_port, end_leftovers
 from dropstream.local.product import StartFailed, tail, wait_for
 from dropstream.local.progress import say
 from dropstream.local.servers import DatabaseUrls, Postgres, ServerFailed, Valkey
@@ -372,9 +372,9 @@ def run_product() -> int:
         where = str(error) or "an address it will print when it is up"
         print(f"already running at {where}", file=sys.stderr)
         return 1
-    web_port = free_port(WEB_PORT)
+    web_port = claim_port(WEB_PORT)
     supervisor = Supervisor(
-        state, web_port=web_port, sandbox_port=free_port(SANDBOX_PORT)
+        state, web_port=web_port, sandbox_port=claim_port(SANDBOX_PORT)
     )
     code = 0
     with stopping_on_signals(supervisor):
