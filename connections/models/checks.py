@@ -8,13 +8,16 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.models.draft import ConnectionDraft
 from stores.models import Store, User, Warehouse
-from stores.models.tenant import TenantModel, TenantQuerySet
+from stores.models.tenant import TenantModel, TenantQuerySet, membership_of
 
 
 class CheckRunQuerySet(TenantQuerySet["CheckRun"]):
     def for_user(self, user: User) -> CheckRunQuerySet:  # type: ignore[override]
-        """A check is seen by whoever started it."""
-        return self.filter(requested_by=user)
+        """A check is seen by whoever started it, in the account where it was."""
+        membership = membership_of(user)
+        if membership is None:
+            return self.none()
+        return self.filter(account=membership.account_id, requested_by=user)
 
 
 class CheckRun(TenantModel):

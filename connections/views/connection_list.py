@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
-from connections.views.paging import page_by_name
+from connections.views.paging import page_by_name, search_of
 from connections.views.status import Recent, connection_status, lines
 from stores.access import Action, MemberRequest, may, member_required
 from stores.platforms import installed
@@ -20,7 +20,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
     """Search by name, filter by switch, a page of 50 by name."""
     visible = Connection.objects.for_user(request.user)
     rows = visible.select_related("merchant", "warehouse", *store_relations())
-    search = request.GET.get("q", "").strip()[:200]
+    search = search_of(request)
     state = request.GET.get("state", "")
     if search:
         rows = rows.filter(name__icontains=search)

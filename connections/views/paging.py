@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
 
 M = TypeVar("M", bound=Model)
 
 ROWS = 50
+SEARCH_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ def page_by_name(rows: QuerySet[M], after: str) -> Page[M]:
     more = len(found) > ROWS
     next_after = str(found[ROWS - 1].public_id) if more else ""
     return Page(found[:ROWS], after if last else "", next_after)
+
+
+def search_of(request: HttpRequest) -> str:
+    """What was typed in the search box, without what no column can hold."""
+    return request.GET.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH]
 
 
 def _uuid(text: str) -> uuid.UUID:

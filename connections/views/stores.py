@@ -22,7 +22,7 @@ from connections.checks import execute as checks
 from connections.models import CheckRun
 from connections.runs import queue
 from connections.views.connection_list import store_relations
-from connections.views.paging import page_by_name
+from connections.views.paging import page_by_name, search_of
 from stores import audit, ssh_keys
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 from stores.models import Store
@@ -41,7 +41,7 @@ def store_list(request: MemberRequest) -> HttpResponse:
     relations = [name for name in store_relations() if name != "store"]
     joins = [name.removeprefix("store__") for name in relations]
     rows = Store.objects.for_user(request.user).select_related("merchant", *joins)
-    search = request.GET.get("q", "").strip()[:200]
+    search = search_of(request)
     if search:
         rows = rows.filter(name__icontains=search)
     page = page_by_name(rows, request.GET.get("after", ""))

@@ -86,13 +86,15 @@ def parse(text: str) -> ConnectionString:
 
 
 def masked(text: str) -> str:
-    """What may be shown of a typed connection string, however malformed."""
-    scheme, marker, rest = text.strip().partition("://")
-    if not marker:
+    """What may be shown of a typed connection string; of a malformed one, nothing.
+
+    Where the parts of a malformed one begin is a guess, and the password is a part.
+    """
+    try:
+        string = parse(text)
+    except ValueError:
         return "•••"
-    credentials, at, host = rest.rpartition("@")
-    username = credentials.partition(":")[0] if ":" in credentials else ""
-    return f"{scheme}://{username}:•••@{host}" if at and username else f"{scheme}://•••"
+    return f"sftp://{string.username}:•••@{string.host}:{string.port}"
 
 
 def save(

@@ -25,6 +25,8 @@ class DraftStorage(BaseStorage):
     def save(self) -> None:
         """Seal what was typed; name and step stand open for the list of drafts."""
         self.draft.keep(self.data)
-        self.draft.name = self.draft.answers("basic").get("name", "").strip()[:200]
+        name = self.draft.answers("basic").get("name", "")
+        # Raw input: the form refuses NUL later, a column of the database at once.
+        self.draft.name = name.replace("\0", "").strip()[:200]
         self.draft.step = self.current_step or self.draft.step
         self.draft.save(update_fields=["sealed_answers", "name", "step", "updated_at"])

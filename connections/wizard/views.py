@@ -145,6 +145,9 @@ class AddConnectionView(NamedUrlWizardView):
             # "Change" in the review comes back to it.
             back = f"?return={step}" if gap is None and step == self.steps.last else ""
             return redirect(self.get_step_url(gap or goto) + back)
+        if step == self.steps.last:
+            # Shown with the step, as a rule; made here for who sends it unseen.
+            make_key_pair(self.draft, settings.SSH_KEY_TYPE, by=request.user)
         if "test" in request.POST:
             return self._test(step)
         form = self.get_form(step, data=self.storage.get_step_data(step))
@@ -303,7 +306,7 @@ class AddConnectionView(NamedUrlWizardView):
         return {
             name: file_exchange.masked(value)
             if name == "connection_string"
-            else f"…{value.strip()[-4:]}"
+            else self.draft.fingerprint(name, value.strip())
             for name, value in kept.items()
         }
 
