@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import ConsoleMessage, Page
 from pytest_django import Settings
 
@@ -19,6 +20,15 @@ from dropstream.sandbox import Sandbox
 
 # Playwright's sync API runs an event loop in the test's thread.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+# The same examples everywhere, however slow a shared machine is just then.
+settings.register_profile(
+    "house",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("house")
 
 INSTALL_BROWSER = (
     "no Chromium found; install it with `apt-get install -y chromium` (or set CHROMIUM)"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncssh
 
 from dropstream.sandbox import Sandbox
+
+T = TypeVar("T")
 
 STOCK_COLUMNS = "VARIANT_ID,WAREHOUSE_ID,IN_STOCK,REMOVED,UPDATED_AT"
 ORDER_COLUMNS = "po_id,po_number,vendor,expected_on,line_id,sku,title,quantity"
@@ -164,3 +168,9 @@ def order_file(po_id: str, *lines: str, number: str = "1042") -> str:
     """Return an order for the warehouse; a line is ``LINE_ID,SKU,TITLE,QUANTITY``."""
     rows = [f"{po_id},{number},Acme,2026-12-01,{line}" for line in lines]
     return "\n".join([ORDER_COLUMNS, *rows]) + "\n"
+
+
+def in_own_loop(visit: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a thread: Playwright keeps a loop in the tests' own."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, visit).result()

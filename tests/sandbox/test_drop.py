@@ -9,7 +9,7 @@ import pytest
 
 from dropstream.sandbox import Sandbox
 from dropstream.sandbox.ssh_server import DropConnection
-from tests.sandbox.far_side import drop, new_key, public_line, put
+from tests.sandbox.far_side import drop, in_own_loop, new_key, public_line, put
 
 FOLDER = "/variant_warehouse"
 WRITE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_TRUNC
@@ -37,7 +37,7 @@ def test_nine_folders_and_no_others(sandbox: Sandbox, key: asyncssh.SSHKey) -> N
             with pytest.raises(asyncssh.SFTPPermissionDenied):
                 await put(sftp, "/a.csv", "x")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_file_is_visible_only_after_close(
@@ -55,7 +55,7 @@ def test_file_is_visible_only_after_close(
             assert await names(sftp, FOLDER) == ["a.csv"]
             assert await sftp.getsize(f"{FOLDER}/a.csv") == 300_000
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -76,7 +76,7 @@ def test_upload_that_is_cut_off(
                 await asyncio.sleep(0.02)
             assert await names(sftp, FOLDER) == (["a.csv"] if partial else [])
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_opens_that_s3_refuses(
             async with sftp.open(f"{FOLDER}/a.csv") as file:
                 assert await file.read() == "old"
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_steps_that_s3_refuses(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
@@ -126,7 +126,7 @@ def test_steps_that_s3_refuses(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
             await sftp.rename(path, f"{FOLDER}/b.csv")
             assert await names(sftp, FOLDER) == ["b.csv"]
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_key_decides_which_drop_opens(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
@@ -142,7 +142,7 @@ def test_key_decides_which_drop_opens(sandbox: Sandbox, key: asyncssh.SSHKey) ->
         async with drop(sandbox, other) as sftp:
             assert await names(sftp, FOLDER) == []
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 @pytest.mark.parametrize("username", ["ab", "root", "with space", "x" * 101])
@@ -156,7 +156,7 @@ def test_user_names_that_are_refused(
             async with drop(sandbox, key, username):
                 pass
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_unknown_key_and_password_are_refused(sandbox: Sandbox) -> None:
@@ -177,7 +177,7 @@ def test_unknown_key_and_password_are_refused(sandbox: Sandbox) -> None:
                 config=None,
             )
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     assert len(sandbox.journal.of("auth", "ip")) == 2
     assert sandbox.journal.of("login", "ip") == []
 
@@ -195,7 +195,7 @@ def test_no_shell_no_command(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
             with pytest.raises(asyncssh.ChannelOpenError):
                 await connection.run("ls")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_faults_can_be_scripted(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
@@ -226,7 +226,7 @@ def test_faults_can_be_scripted(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
         async with drop(sandbox, key) as sftp:
             assert await names(sftp, FOLDER) == ["a.csv"]
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_log_in_can_be_refused_by_script(
@@ -243,7 +243,7 @@ def test_log_in_can_be_refused_by_script(
             async with drop(sandbox, key):
                 pass
 
-    asyncio.run(visit())
+    in_own_loop(visit())
 
 
 def test_host_key_can_be_rotated(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
@@ -257,10 +257,10 @@ def test_host_key_can_be_rotated(sandbox: Sandbox, key: asyncssh.SSHKey) -> None
         return shown.public_data
 
     port = sandbox.ip.ssh.port
-    before = asyncio.run(host_key())
+    before = in_own_loop(host_key())
     sandbox.rotate_host_key("ip")
     assert sandbox.ip.ssh.port == port
-    assert asyncio.run(host_key()) != before
+    assert in_own_loop(host_key()) != before
 
 
 def test_everything_is_logged(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
@@ -268,7 +268,7 @@ def test_everything_is_logged(sandbox: Sandbox, key: asyncssh.SSHKey) -> None:
         async with drop(sandbox, key, "a123456") as sftp:
             await put(sftp, f"{FOLDER}/a.csv", "12345")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     endpoint = sandbox.ip.accounts["123456"].drops[0].endpoint
     (login,) = sandbox.journal.of("login", "ip")
     assert (login.who, login.path) == (endpoint, "a123456")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import socket
@@ -21,6 +20,7 @@ from tests.sandbox.far_side import (
     ask,
     drop,
     folder,
+    in_own_loop,
     new_key,
     order_file,
     public_line,
@@ -103,7 +103,7 @@ def test_restart_keeps_everything(start_sandbox: StartSandbox) -> None:
         async with drop(second, key) as sftp:
             await put(sftp, "/variant_warehouse/b.csv", "x")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     assert second.ip.connect("123456", public_line(key)).endpoint == connection.endpoint
 
 
@@ -121,7 +121,7 @@ def test_clocks_do_everything_by_themselves(start_sandbox: StartSandbox) -> None
             await put(sftp, "/in/.po_1.part", order_file("abc", "l1,S,T,4"))
             await sftp.posix_rename("/in/.po_1.part", "/in/po_1.csv")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     wait_for(lambda: sandbox.ip.accounts["123456"].stock_rows() == 1)
     wait_for(lambda: (user.outgoing / "rcp_1042_1.csv").exists())
     wait_for(lambda: len(list(user.outgoing.glob("inv_*.csv"))) >= 3)

@@ -15,7 +15,7 @@ from dropstream.sandbox import Sandbox
 from dropstream.sandbox.ssh_server import DropConnection
 from dropstream.sandbox.warehouse import OUT_KEPT, User
 from tests.sandbox.conftest import StartSandbox
-from tests.sandbox.far_side import ask, folder, order_file, put
+from tests.sandbox.far_side import ask, folder, in_own_loop, order_file, put
 
 LINE_1 = "l1,SKU-00001,Tee,40"
 LINE_2 = "l2,SKU-00002,Mug,2.5"
@@ -198,7 +198,7 @@ def test_posix_folder_over_sftp(sandbox: Sandbox) -> None:
                 await sftp.listdir("/../try")
             await sftp.chmod("/in/y.csv", 0o600)
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     steps = [event.op for event in sandbox.journal.events if event.side == "warehouse"]
     assert steps.count("login") == 1
     assert steps.count("renamed") == 1
@@ -220,7 +220,7 @@ def test_reply_to_a_rename_can_be_lost(sandbox: Sandbox) -> None:
             with pytest.raises(asyncssh.Error):
                 await sftp.posix_rename("/in/.x.part", "/in/po_1.csv")
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     sandbox.warehouse.tick()
     orders = sandbox.warehouse.users["demo"].orders
     assert [order.po_id for order in orders] == ["abc"]
@@ -248,7 +248,7 @@ def test_wrong_password_is_refused(sandbox: Sandbox) -> None:
                 async with folder(sandbox, "demo", password):
                     pass
 
-    asyncio.run(visit())
+    in_own_loop(visit())
     assert sandbox.journal.log_ins("warehouse", "demo") == 0
     assert len(sandbox.journal.of("auth", "warehouse")) == 2
 
