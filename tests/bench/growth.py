@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
 _SMALL, _LARGE = 100, 10_000
+_SHOWN = 25  # fewer on a page would measure little
 _REQUESTS = 2
 _ROUNDS = 25
 
@@ -99,5 +100,6 @@ def _page(client: Client) -> None:
     from django.urls import reverse
 
     answer = client.get(reverse("connections:list"))
-    if answer.status_code != 200 or not answer.context["next_after"]:
-        raise RuntimeError(f"not a full page of connections: {answer.status_code}")
+    shown = answer.content.count(b">Connection 0")
+    if answer.status_code != 200 or shown < _SHOWN:
+        raise RuntimeError(f"{shown} connections shown, status {answer.status_code}")
