@@ -276,6 +276,12 @@ MESSAGES: dict[str, Message] = {
         _("Add the Account ID to the store."),
         STAFF,
     ),
+    "account_id_letter": Message(
+        _("Inventory Planner knows this account with an a before the number."),
+        _("With it the API key was accepted; without it, refused."),
+        _("Put the letter a in front of the Account ID, then test again."),
+        STAFF,
+    ),
     "warehouse_settings_missing": Message(
         _("The warehouse has no connection string."),
         _("Neither stock nor orders can be exchanged."),

@@ -14,6 +14,7 @@ CODES: dict[str, Kind] = {
     "endpoint_missing": Kind.NEEDS_PERSON,
     "api_key_missing": Kind.NEEDS_PERSON,
     "account_id_missing": Kind.NEEDS_PERSON,
+    "account_id_letter": Kind.NEEDS_PERSON,
     "warehouse_settings_missing": Kind.NEEDS_PERSON,
     # Secrets at rest.
     "secret_unreadable": Kind.NEEDS_PERSON,

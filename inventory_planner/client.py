@@ -106,6 +106,8 @@ class Client:
     def pages(self, status: str = "") -> Iterator[list[RemoteOrder | UnreadableOrder]]:
         """Yield pages of the purchase orders in a status; blank: in every one.
 
+        Raises api_too_large after the last page of the cap: more are there.
+
         Pages may shift while they are read: duplicates are for the caller to merge.
         The filter is checked again here, since IP ignores what it does not know (§2.4).
         """
@@ -121,6 +123,7 @@ class Client:
             yield [order for order in orders if _is_wanted(order, status)]
             if len(documents) < PAGE_ROWS or len(seen) >= _total(body):
                 return
+        raise WireError("api_too_large", f"more than {PAGE_CAP * PAGE_ROWS} orders")
 
     def order(self, external_id: str) -> RemoteOrder | None:
         """Read one order; None when it is gone."""

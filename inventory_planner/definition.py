@@ -17,6 +17,7 @@ from connections.checks.findings import (
     skipped,
 )
 from connections.platforms import FlowPlatform
+from connections.problems import Problem
 from connections.wire.errors import WireError
 from connections.wire.ssh import Deadline
 from inventory_planner import client, drop
@@ -152,9 +153,10 @@ def _api_finding(
     if not access.account_id:
         return Finding(API, State.SKIPPED, code="account_id_missing")
     try:
-        with client.Client(access, deadline) as api:
-            preview = api.preview(status_filter)
+        preview = _preview(access, status_filter, deadline)
     except WireError as error:
+        if error.code == "api_key_refused" and _works_with_letter(access, deadline):
+            return failure(API, Problem("account_id_letter", f"a{access.account_id}"))
         return failure(API, error)
     return Finding(
         API,
@@ -162,6 +164,25 @@ def _api_finding(
         note=_preview_note(preview, status_filter.strip()),
         suggestions=preview.statuses,
     )
+
+
+def _preview(
+    access: client.ApiAccess, status_filter: str, deadline: Deadline
+) -> client.Preview:
+    with client.Client(access, deadline) as api:
+        return api.preview(status_filter)
+
+
+def _works_with_letter(access: client.ApiAccess, deadline: Deadline) -> bool:
+    """One assisted retry: real ids read a123456, the reference shows 123456 (§2.2)."""
+    if not access.account_id.isdigit():
+        return False
+    lettered = client.ApiAccess(access.api_key, f"a{access.account_id}")
+    try:
+        _preview(lettered, "", deadline)
+    except WireError:
+        return False
+    return True
 
 
 def _preview_note(preview: client.Preview, status_filter: str) -> str:

@@ -130,8 +130,10 @@ class InventoryPlannerForm(forms.Form):
 
     def clean_api_key(self) -> str:
         """Trim, and refuse what no HTTP header can carry (security.md F6)."""
-        key = paste.tidy(self.cleaned_data["api_key"])
-        if not key.isascii() or " " in key:
+        typed = self.cleaned_data["api_key"].strip()
+        key = paste.tidy(typed)
+        # Two lines are two pastes or half of something else: not glued together.
+        if not key.isascii() or " " in key or len(typed.split()) > 1:
             raise forms.ValidationError(
                 _(
                     "An API key is one run of letters and digits. Copy it again from "

@@ -96,6 +96,10 @@ def _upload_hidden(
     hidden = hidden_path(path)
     sftp.upload(hidden, file_bytes.read(delivery))
     _check_size(delivery, sftp, hidden)
+    if _size(sftp, path) is not None:
+        sftp.remove(hidden)
+        _set_foreign(context, delivery)
+        raise Problem("name_taken", delivery.name)
     with context.effect():
         delivery.state = Delivery.State.RENAMING
         delivery.save(update_fields=["state"])

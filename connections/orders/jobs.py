@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from connections.orders import hand_over, importing, receipts, write_back
+from connections.platforms import OrderSession
+from connections.problems import Problem
 from connections.runs.context import RunContext
+from connections.wire.errors import WireError
 
 
 def import_and_hand_over(context: RunContext) -> None:
-    """Fetch, hand over, read receipts."""
-    session = importing.open_session(context)
-    if session is not None:
-        try:
-            importing.import_orders(context, session)
-        finally:
-            session.close()
-    hand_over.hand_over(context)
-    receipts.read_receipts(context)
+    """Fetch, hand over, read receipts; one side's trouble does not stop the other."""
+    _all(context, _fetch, hand_over.hand_over, receipts.read_receipts)
 
 
 def update_status(context: RunContext) -> None:
-    """Read receipts, write back."""
-    receipts.read_receipts(context)
+    """Read receipts, write back; one side's trouble does not stop the other."""
+    _all(context, receipts.read_receipts, _write_back)
+
+
+def _fetch(context: RunContext) -> None:
+    _in_session(context, importing.import_orders)
+
+
+def _write_back(context: RunContext) -> None:
+    _in_session(context, write_back.write_back)
+
+
+def _in_session(
+    context: RunContext, work: Callable[[RunContext, OrderSession], None]
+) -> None:
     session = importing.open_session(context)
     if session is None:
         return
     try:
-        write_back.write_back(context, session)
+        work(context, session)
     finally:
         session.close()
+
+
+def _all(context: RunContext, *parts: Callable[[RunContext], None]) -> None:
+    """Do every part, then raise the first failure."""
+    failures: list[WireError | Problem] = []
+    for part in parts:
+        try:
+            part(context)
+        except (WireError, Problem) as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]

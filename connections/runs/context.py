@@ -33,7 +33,7 @@ class RunContext:
         self.store: Store = run.connection.store
         self.warehouse: Warehouse = run.connection.warehouse
         self.counts: dict[str, Any] = {}
-        self.failed_side = SyncRun.Side.STORE
+        self._of_warehouse: list[Exception] = []
         self._lease = lease
 
     def fenced(self) -> AbstractContextManager[None]:
@@ -56,9 +56,14 @@ class RunContext:
         """Talk to the warehouse: a failure inside is shown as the warehouse's."""
         try:
             yield
-        except (WireError, Problem):
-            self.failed_side = SyncRun.Side.WAREHOUSE
+        except (WireError, Problem) as error:
+            self._of_warehouse.append(error)
             raise
+
+    def side_of(self, error: Exception | None) -> SyncRun.Side:
+        """Which far side a failure came from."""
+        of_warehouse = any(error is known for known in self._of_warehouse)
+        return SyncRun.Side.WAREHOUSE if of_warehouse else SyncRun.Side.STORE
 
     def deadline(self, size: int = 0) -> Deadline:
         """A fresh deadline for one conversation that moves `size` bytes."""

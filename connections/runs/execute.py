@@ -121,7 +121,7 @@ def _record(context: RunContext, error: WireError | Problem | None) -> None:
     run = context.run
     run.error_code = error.code if error else ""
     run.error_detail = error.detail if error else ""
-    run.error_side = context.failed_side
+    run.error_side = context.side_of(error)
     run.counts = context.counts
     run.save(
         update_fields=[

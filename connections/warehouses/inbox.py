@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
 
 from connections.models import Receipt, StockReport
 from connections.wire.sftp import RemoteFile, Sftp, join_path
 from stores.models import Warehouse
 
+SETTLED_AFTER = timedelta(minutes=15)
 FILE_LIMIT_BYTES = 512 * 1024 * 1024
 LINE_LIMIT_BYTES = 1024 * 1024
 
@@ -27,6 +30,11 @@ class OutFile:
     path: str
     size: int
     modified_at: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody has written to it for longer than an upload pauses."""
+        return timezone.now() - self.modified_at > SETTLED_AFTER
 
 
 def unread(
@@ -84,7 +92,10 @@ def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
         size += len(piece)
         last = piece[-1:] or last
         yield piece
-    if size != file.size or last != b"\n" or sftp.size_of(file.path) != size:
+    grew = size != file.size or sftp.size_of(file.path) != size
+    # A file that stopped in mid-line, or empty, is taken as it is when nobody has
+    # touched it for a while.
+    if grew or (last != b"\n" and not file.is_settled):
         raise UnfinishedFileError(file.name)
 
 
