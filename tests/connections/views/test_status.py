@@ -1,0 +1,168 @@
+"""The one status line: words, tone, next action, owner (U11, U15, U16)."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from connections import problems
+from connections.messages import explain
+from connections.models import Connection, PurchaseOrder, StockReport, SyncRun
+from connections.runs import switch
+from connections.views.status import Recent, Status, connection_status, lines
+from connections.wire import errors
+from inventory_planner.models import InventoryPlannerSettings
+from tests import factories
+from tests.factories import Cast
+from tests.household import Household
+
+ENDPOINT = "s-abc123.server.transfer.us-east-1.amazonaws.com"
+
+
+def status(rows: Household) -> Status:
+    """The line of the household's connection, as the list shows it."""
+    row = Connection.objects.get(pk=rows.connection.pk)
+    return connection_status(row, lines(row, Recent.of([row])))
+
+
+def channel_titles(rows: Household) -> dict[str, str]:
+    row = Connection.objects.get(pk=rows.connection.pk)
+    found = lines(row, Recent.of([row]))
+    return {line.channel.type: line.status.title for line in found}
+
+
+def ran(rows: Household, job: str = "orders_import", **values: object) -> SyncRun:
+    """A run of the past."""
+    types = {"orders_import": "purchase_orders", "orders_status": "purchase_orders"}
+    defaults: dict[str, object] = {"state": "succeeded", "trigger": "schedule"}
+    return SyncRun.objects.create(
+        account=rows.store.account,
+        connection=rows.connection,
+        channel=rows.connection.channels.get(type=types.get(job, "inventory")),
+        store=rows.store,
+        job=job,
+        due_at=timezone.now(),
+        **(defaults | values),
+    )
+
+
+@pytest.fixture
+def ready(rows: Household) -> Household:
+    """Nothing is missing and nothing went wrong."""
+    factories.change_store(rows.store, sftp_endpoint=ENDPOINT)
+    StockReport.objects.update(state=StockReport.State.APPLIED)
+    return rows
+
+
+def test_working(ready: Household) -> None:
+    assert status(ready).title == "Has not run yet"
+    ran(ready)
+    ran(ready, "stock_changes")
+    found = status(ready)
+    assert (found.tone, found.title) == ("ok", "Working")
+
+
+def test_running(ready: Household) -> None:
+    ran(ready)
+    ran(ready, "stock_changes", state="running")
+    assert (status(ready).tone, status(ready).title) == ("busy", "Running")
+
+
+def test_off(ready: Household, cast: Cast) -> None:
+    switch.disable_connection(ready.connection, by=cast.staff)
+    found = status(ready)
+    assert (found.tone, found.title) == ("off", "Off: nothing runs")
+    assert found.next
+    assert found.owner == "your team"
+
+
+def test_off_still_says_what_is_missing(rows: Household, cast: Cast) -> None:
+    """dropstream.md §7: visible right after an endpoint-less save."""
+    switch.disable_connection(rows.connection, by=cast.staff)
+    found = status(rows)
+    assert found.tone == "off"
+    assert "SFTP endpoint is not set yet" in found.title
+    assert found.href == reverse("connections:store", args=[rows.store.public_id])
+
+
+def test_waiting_for_the_endpoint(rows: Household) -> None:
+    """U16: stock waits, orders may run; the owner is on the merchant's side."""
+    ran(rows)
+    found = status(rows)
+    assert found.tone == "wait"
+    assert "Stock cannot be delivered until it is" in found.title
+    assert found.owner == "whoever sets up Inventory Planner"
+    assert channel_titles(rows)["purchase_orders"] == "Working"
+
+
+def test_waiting_for_the_api_key(ready: Household) -> None:
+    InventoryPlannerSettings.objects.update(sealed_api_key=None, api_key_hint="")
+    ran(ready, "stock_changes")
+    titles = channel_titles(ready)
+    assert titles["inventory"] == "Working"
+    assert "API key is not set yet" in titles["purchase_orders"]
+
+
+def test_a_channel_that_is_off(ready: Household, cast: Cast) -> None:
+    ran(ready, "stock_changes")
+    switch.disable_channel(ready.channel, by=cast.staff)
+    assert channel_titles(ready)["purchase_orders"] == "Off"
+    assert status(ready).title == "Working"
+    for channel in ready.connection.channels.all():
+        switch.disable_channel(channel, by=cast.staff)
+    assert status(ready).title == "All channels are off"
+
+
+@pytest.mark.parametrize("code", sorted(errors.CODES | problems.CODES))
+def test_stopped_by_each_error(ready: Household, code: str) -> None:
+    """U11: every code has its words, and leads to the side where its remedy is."""
+    ran(ready, "stock_changes")
+    for side, part in (("store", ready.store), ("warehouse", ready.warehouse)):
+        SyncRun.objects.filter(job="orders_import").delete()
+        ran(ready, state="needs_person", error_code=code, error_side=side)
+        found = status(ready)
+        message = explain(code)
+        assert found.tone == "bad"
+        assert found.title == f"{message.happened} {message.means}"
+        assert (found.next, found.owner) == (str(message.do), str(message.owner))
+        assert found.href == reverse(f"connections:{side}", args=[part.public_id])
+
+
+def test_tried_again_is_a_warning(ready: Household) -> None:
+    """ux.md §1.6: the first failure switches nothing off."""
+    ran(ready, "stock_changes", state="queued", error_code="network_lost")
+    found = status(ready)
+    assert found.tone == "warn"
+    assert "tried again" in found.title
+
+
+def test_a_new_run_does_not_hide_why_the_last_one_stopped(ready: Household) -> None:
+    ran(ready, "stock_changes", state="needs_person", error_code="auth_refused")
+    ran(ready, "stock_changes", state="queued")
+    assert "did not let us in" in status(ready).title
+    ran(ready, "stock_changes")
+    assert "did not let us in" not in status(ready).title
+
+
+def test_the_worst_comes_first(rows: Household) -> None:
+    """A stop before a wait."""
+    ran(rows, state="needs_person", error_code="api_key_refused")
+    assert status(rows).tone == "bad"
+
+
+def test_a_refused_report_is_told(ready: Household) -> None:
+    ran(ready)
+    ran(ready, "stock_changes")
+    StockReport.objects.update(state=StockReport.State.REFUSED)
+    found = status(ready)
+    assert found.tone == "warn"
+    assert "A stock file was refused." in found.title
+    assert found.href.startswith("/warehouses/")
+
+
+def test_orders_that_could_not_be_written_back_are_counted(ready: Household) -> None:
+    ran(ready)
+    ran(ready, "stock_changes")
+    PurchaseOrder.objects.update(write_refused="order_gone")
+    assert status(ready).title == "1 purchase order could not be written back."
