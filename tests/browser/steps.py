@@ -66,6 +66,13 @@ def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", name=text, exact=True)).to_be_visible()
 
 
+def go_to(page: Page, place: str) -> None:
+    """Use the main menu."""
+    menu = page.get_by_role("navigation", name="Main")
+    menu.get_by_role("link", name=place, exact=True).click()
+    heading(page, place)
+
+
 def go_on(page: Page) -> None:
     page.get_by_role("button", name="Continue").click()
 
@@ -75,7 +82,7 @@ def go_on(page: Page) -> None:
 
 def begin(page: Page, name: str) -> None:
     """Open the wizard from the list and answer its first step."""
-    page.get_by_role("link", name="Connections").first.click()
+    go_to(page, "Connections")
     page.get_by_role("button", name="Add Connection").click()
     heading(page, "Basic Information")
     page.get_by_label("Connection Name").fill(name)

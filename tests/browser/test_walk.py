@@ -87,3 +87,90 @@ def the_sandbox_shows_it(
     expect(tab.get_by_role("row").filter(has_text="1042").first).to_contain_text("125")
     assert product.warehouse(newcomer.user)["doubled"] == []
     tab.close()
+
+
+# --- The endpoint comes later, from somebody else
+
+
+def set_up_without_endpoint(
+    page: Page, product: Product, user: str
+) -> tuple[steps.Newcomer, str]:
+    """Add and enable a connection that lacks the endpoint; return the public key too.
+
+    Orders do their whole way; stock waits, and the page says for what.
+    """
+    steps.log_in(page, product)
+    newcomer = steps.meet(page, product, user)
+    steps.begin(page, newcomer.name)
+    steps.new_merchant(page, f"Later {user}")
+    steps.fill_warehouse(page, f"Warehouse {user}", newcomer.connection_string)
+    steps.run_test(page, steps.UNKNOWN_KEY)
+    steps.approve(page, newcomer.warehouse_key)
+    steps.go_on(page)
+    steps.fill_store(page, f"Store {user}", newcomer)
+    key = steps.copy_public_key(page)
+    steps.add(page, newcomer.name)
+    row = steps.row_of(page, newcomer.name)
+    expect(row).to_contain_text("The SFTP endpoint is not set yet.")
+    steps.switch_on(page, newcomer.name)
+    product.wait_for(
+        "order 1042", lambda: order_is_closed(product, newcomer.account_id, "1042")
+    )
+    page.reload()
+    expect(row).to_contain_text("The SFTP endpoint is not set yet.")
+    expect(row).to_contain_text("To act: whoever sets up Inventory Planner")
+    account = product.ip(newcomer.account_id)
+    assert account["files"] == []
+    assert account["stock"] == {"WH1": 0}
+    return newcomer, key
+
+
+def add_endpoint(page: Page, newcomer: steps.Newcomer, endpoint: str) -> None:
+    """On the store's page: save the endpoint, test it, approve its key."""
+    steps.heading(page, f"Store {newcomer.user}")
+    page.get_by_label("SFTP Endpoint").fill(endpoint)
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_text("was saved.")).to_be_visible()
+    expect(page.get_by_label("SFTP Endpoint")).to_have_value(endpoint)
+    steps.run_test(page, steps.UNKNOWN_KEY)
+    steps.approve(page, newcomer.ip_key)
+
+
+def stock_went_out_once(product: Product, newcomer: steps.Newcomer) -> None:
+    """One file with every row, then only what the warehouse changed since."""
+    product.wait_for("stock", lambda: stock_is_there(product, newcomer))
+    account = product.ip(newcomer.account_id)
+    full = [file for file in account["files"] if file["rows"] == SKUS]
+    assert len(full) == 1
+    for file in account["files"]:
+        assert (file["outcome"], file["dropped"], file["doubled"]) == ("read", 0, 0)
+        assert file in full or file["rows"] <= 100
+
+
+def test_issue_2_the_endpoint_is_added_from_connections(
+    page: Page, product: Product
+) -> None:
+    """The key is registered at once, the endpoint comes later: by the status link."""
+    newcomer, key = set_up_without_endpoint(page, product, "try2")
+    endpoint = steps.register(page, product, newcomer, key)
+    (drop,) = product.ip(newcomer.account_id)["drops"]
+    assert (drop["waiting"], drop["log_ins"]) == ([], 0)
+    row = steps.row_of(page, newcomer.name)
+    row.get_by_role("link", name="Store", exact=True).click()
+    add_endpoint(page, newcomer, endpoint)
+    stock_went_out_once(product, newcomer)
+
+
+def test_issue_2_the_endpoint_is_added_from_stores(
+    page: Page, product: Product
+) -> None:
+    """Days later: the key is copied on the store's page, found under Stores."""
+    newcomer, key = set_up_without_endpoint(page, product, "try3")
+    steps.go_to(page, "Stores")
+    row = steps.row_of(page, f"Store {newcomer.user}")
+    expect(row).to_contain_text("The SFTP endpoint is not set yet.")
+    row.get_by_role("link", name=f"Store {newcomer.user}").click()
+    assert steps.copy_public_key(page) == key
+    endpoint = steps.register(page, product, newcomer, key)
+    add_endpoint(page, newcomer, endpoint)
+    stock_went_out_once(product, newcomer)
