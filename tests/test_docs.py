@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from connections import problems
 from connections.orders import hand_over, receipts
 from connections.stock import ingest, reports
+from connections.warehouses import inbox
 from connections.wire import errors
 from inventory_planner import drop
 
@@ -117,6 +118,10 @@ def test_limits_of_the_formats_are_those_of_the_code() -> None:
     assert f"the first {reports.SHOWN_PROBLEMS} are kept" in FORMATS
     assert f"than {reports.BAD_ROWS_ALLOWED} or one in twenty" in FORMATS
     assert reports.BAD_SHARE_ALLOWED == 1 / 20
+    mebibytes = inbox.FILE_LIMIT_BYTES >> 20, inbox.LINE_LIMIT_BYTES >> 20
+    assert "At most {} MiB, a line at most {} MiB".format(*mebibytes) in FORMATS
+    minutes = inbox.SETTLED_AFTER // timedelta(minutes=1)
+    assert f"touched for {minutes} minutes" in FORMATS
     for prefix in (ingest.PREFIX, receipts.PREFIX, f"{hand_over.PREFIX}_"):
         assert f"`{prefix}*.csv`" in FORMATS
 
