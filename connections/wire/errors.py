@@ -50,7 +50,8 @@ CODES: dict[str, Kind] = {
     "permission_denied": Kind.NEEDS_PERSON,
     "folder_missing": Kind.NEEDS_PERSON,
     "no_such_file": Kind.NEEDS_PERSON,
-    "file_exists": Kind.NEEDS_PERSON,
+    # Put there between our look and our rename: the next try looks again.
+    "file_exists": Kind.TRANSIENT,
     "disk_full": Kind.TRANSIENT,
     "remote_failure": Kind.TRANSIENT,
     "size_mismatch": Kind.TRANSIENT,

@@ -1,0 +1,83 @@
+"""The one gate: out of scope is 404, visible but not allowed 403 (T1, T5)."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from stores.access import Action, check, get_or_404, may
+from stores.models import Merchant, Role, Store
+from stores.models.tenant import membership_of
+from tests import factories
+from tests.factories import Cast
+
+# design.md §3, Tenancy and people.
+MAY = {
+    Action.VIEW: {"administrator", "staff", "merchant_user"},
+    Action.EDIT_STORE: {"administrator", "staff", "merchant_user"},
+    Action.TEST_STORE: {"administrator", "staff", "merchant_user"},
+    Action.MANAGE_CONNECTIONS: {"administrator", "staff"},
+    Action.APPROVE_HOST_KEY: {"administrator", "staff"},
+    Action.DELETE: {"administrator"},
+}
+
+
+@pytest.mark.parametrize("action", Action)
+def test_what_each_role_may_do(cast: Cast, action: Action) -> None:
+    """T5: a new action fails here until somebody says who may do it."""
+    people = ("administrator", "staff", "merchant_user", "onboarding")
+    assert {who for who in people if may(getattr(cast, who), action)} == MAY[action]
+    for who in people:
+        if who not in MAY[action]:
+            with pytest.raises(PermissionDenied):
+                check(getattr(cast, who), action)
+
+
+def test_out_of_scope_comes_before_not_allowed(cast: Cast) -> None:
+    """T1: 403 would tell that the row is there."""
+    mine = factories.store(cast.merchant)
+    foreign = factories.store(cast.other_merchant)
+    person = cast.merchant_user
+    assert get_or_404(Store.objects.all(), person, mine.public_id, Action.VIEW) == mine
+    with pytest.raises(PermissionDenied):
+        get_or_404(Store.objects.all(), person, mine.public_id, Action.DELETE)
+    for public_id in (foreign.public_id, uuid.uuid4()):
+        for action in Action:
+            with pytest.raises(Http404):
+                get_or_404(Store.objects.all(), person, public_id, action)
+
+
+def test_scope_narrows_and_its_absence_does_not(cast: Cast) -> None:
+    """design.md §3: Staff is optionally scoped to merchants."""
+    seen = {
+        person.email: set(Merchant.objects.for_user(person))
+        for person in (cast.administrator, cast.staff, cast.scoped_staff)
+    }
+    both = {cast.merchant, cast.other_merchant}
+    assert list(seen.values()) == [both, both, {cast.merchant}]
+    assert set(Merchant.objects.for_user(cast.merchant_user)) == {cast.merchant}
+    assert not Merchant.objects.for_user(cast.onboarding).exists()
+    assert not Merchant.objects.for_user(AnonymousUser()).exists()
+
+
+def test_two_merchants_in_scope_repeat_no_row(cast: Cast) -> None:
+    """A join on a to-many path would."""
+    both = (cast.merchant, cast.other_merchant)
+    person = factories.person("bo@acme.example", cast.acme, Role.STAFF, scope=both)
+    for merchant in both:
+        factories.store(merchant)
+    assert Store.objects.for_user(person).count() == 2
+
+
+def test_a_superuser_is_not_widened(cast: Cast) -> None:
+    """T1: not even by Django's own flag."""
+    cast.onboarding.is_superuser = True
+    cast.onboarding.save()
+    factories.store(cast.merchant)
+    assert membership_of(cast.onboarding) is None
+    assert not Store.objects.for_user(cast.onboarding).exists()
+    assert not any(may(cast.onboarding, action) for action in Action)
