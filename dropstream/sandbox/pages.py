@@ -173,7 +173,7 @@ def _account(sandbox: Sandbox, fields: dict[str, str]) -> Account:
 
 def _user(sandbox: Sandbox, fields: dict[str, str]) -> User:
     users = sandbox.warehouse.users
-    return users.get(fields.get("user", "demo"), users["demo"])
+    return users.get(fields.get("user", "try"), users["try"])
 
 
 def _back(user: User) -> Response:

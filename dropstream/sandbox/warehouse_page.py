@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dropstream.sandbox.http_server import Response
+from dropstream.sandbox.ip import ACCOUNTS
 from dropstream.sandbox.markup import (
     Content,
     Html,
@@ -18,6 +19,7 @@ from dropstream.sandbox.markup import (
     table,
     tag,
 )
+from dropstream.sandbox.seed import MERCHANTS
 
 if TYPE_CHECKING:
     from dropstream.sandbox.server import Sandbox
@@ -31,11 +33,11 @@ FILES_SHOWN = 15
 def show(sandbox: Sandbox, user: User) -> Response:
     """Return one user's page."""
     tabs = [
-        link(f"/warehouse/?user={name}", name, here=name == user.name)
+        link(f"/warehouse/?user={name}", _whose(name), here=name == user.name)
         for name in sandbox.warehouse.users
     ]
     return page(
-        f"Warehouse: user {user.name}",
+        f"Warehouse: {_whose(user.name)}",
         tag("nav", *tabs, aria_label="Users"),
         _log_in(sandbox, user),
         _stock(sandbox, user),
@@ -43,6 +45,11 @@ def show(sandbox: Sandbox, user: User) -> Response:
         _sent(user),
         path="/warehouse/",
     )
+
+
+def _whose(user: str) -> str:
+    """Return the name that Inventory Planner's page has for the same merchant."""
+    return ACCOUNTS[MERCHANTS[user]]
 
 
 def _log_in(sandbox: Sandbox, user: User) -> Html:

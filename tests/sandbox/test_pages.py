@@ -205,3 +205,13 @@ def test_newcomers_find_three_merchants(sandbox: Sandbox) -> None:
     merchants = [sandbox.facts[name] for name in ("try", "try2", "try3")]
     for fact in ("account_id", "api_key", "connection_string"):
         assert len({merchant[fact] for merchant in merchants}) == 3
+
+
+def test_both_far_sides_first_show_the_newcomers_merchant(sandbox: Sandbox) -> None:
+    """Whoever takes the demo's log-in would share its files."""
+    for path in ("/ip/", "/warehouse/"):
+        page = ask(f"{sandbox.facts['url']}{path}").text
+        assert ": Your merchant</h1>" in page
+    assert sandbox.facts["try"]["connection_string"] in (
+        ask(f"{sandbox.facts['url']}/warehouse/").text
+    )
