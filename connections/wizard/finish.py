@@ -79,6 +79,9 @@ def _merchant(draft: ConnectionDraft, answers: Answers, *, by: User) -> Merchant
         country=answers["country"],
     )
     audit.record("merchant.added", merchant, by=by)
+    if by.membership.is_scoped:
+        # Who is limited to some merchants still sees the one that they made.
+        by.membership.scope.add(merchant)
     return merchant
 
 

@@ -166,6 +166,33 @@ def test_text_is_text_on_every_page(cast: Cast, text: str) -> None:
             assert url in found
 
 
+@pytest.mark.parametrize("text", WEIRD[:3])
+def test_text_is_text_in_what_is_said(cast: Cast, rows: Household, text: str) -> None:
+    """B7: messages repeat what was typed."""
+    client = log_in(cast.administrator)
+    store = reverse("connections:store", args=[rows.store.public_id])
+    form = {
+        "name": text,
+        "ip_account": "1",
+        "acknowledge_when": "received",
+        "send_received_quantities": "never",
+    }
+    assert client.post(store, form).status_code == 302
+    delete = reverse("connections:delete", args=[rows.connection.public_id])
+    client.post(delete)
+    for url in (store, "/connections/", "/stores/"):
+        assert TAGS.search(client.get(url).content.decode()) is None
+
+
+def test_a_huge_form_is_refused(cast: Cast, rows: Household) -> None:
+    """B8: before anything is read into rows."""
+    store = reverse("connections:store", args=[rows.store.public_id])
+    client = log_in(cast.staff)
+    assert client.post(store, {"name": "x" * 2_000_000}).status_code == 400
+    many = {f"field-{n}": "x" for n in range(600)}
+    assert client.post(store, many).status_code == 400
+
+
 def test_pages_hold_no_inline_code(cast: Cast, rows: Household) -> None:
     """B1: nothing that the policy would block, and no link that leads nowhere."""
     pages = crawl(log_in(cast.administrator), "/connections/")

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from connections.models import CheckRun, SyncRun
 from stores.models import AuditEvent, FileExchangeSettings
+from tests import factories
 from tests.connections.wizard.walk import errors, log_in
 from tests.factories import Cast
 from tests.household import PASSWORD, Household
@@ -84,3 +85,13 @@ def test_an_approved_key_is_tried_at_once(cast: Cast, rows: Household) -> None:
     assert event.after == {"sha256": rows.host_key.sha256}
     assert CheckRun.objects.filter(store=rows.store, state="queued").count() == 1
     assert "Approve this key" not in client.get(store).content.decode()
+
+
+def test_a_warehouse_without_a_string_gets_one(cast: Cast) -> None:
+    """Its page opens, and is where the string is added."""
+    there = factories.warehouse(cast.merchant)
+    where = reverse("connections:warehouse", args=[there.public_id])
+    client = log_in(cast.staff)
+    assert "SFTP connection string" in client.get(where).content.decode()
+    assert client.post(where, {"connection_string": STRING}).status_code == 302
+    assert FileExchangeSettings.objects.get().warehouse == there

@@ -188,6 +188,15 @@ def test_a_new_merchant_has_no_stores_to_offer(walk: Walk, cast: Cast) -> None:
     assert "Use existing store" not in page
 
 
+def test_what_scoped_staff_make_is_in_their_scope(cast: Cast) -> None:
+    """They could not turn their own connection on otherwise; nothing else opens."""
+    walk = Walk(cast.scoped_staff)
+    walk.answer(basic=BASIC, merchant=NEW_MERCHANT, warehouse=WAREHOUSE, store=STORE)
+    assert BASIC["name"] in walk.client.get("/connections/").content.decode()
+    seen = {merchant.name for merchant in Merchant.objects.for_user(cast.scoped_staff)}
+    assert seen == {"Blue Bottle Goods", "Northwind Traders"}
+
+
 # --- What is refused
 
 
@@ -197,6 +206,12 @@ Prepare = Callable[[Walk, Cast], tuple[str, dict[str, str]]]
 def foreign_merchant(walk: Walk, cast: Cast) -> tuple[str, dict[str, str]]:
     walk.up_to("merchant")
     return "merchant", choose(factories.merchant(cast.other))
+
+
+def merchant_out_of_scope(walk: Walk, cast: Cast) -> tuple[str, dict[str, str]]:
+    cast.staff.membership.scope.set([cast.merchant])
+    walk.up_to("merchant")
+    return "merchant", choose(cast.other_merchant)
 
 
 def foreign_warehouse(walk: Walk, cast: Cast) -> tuple[str, dict[str, str]]:
@@ -236,6 +251,7 @@ def no_id_at_all(walk: Walk, cast: Cast) -> tuple[str, dict[str, str]]:
     "prepare",
     [
         foreign_merchant,
+        merchant_out_of_scope,
         foreign_warehouse,
         another_merchants_warehouse,
         foreign_store,

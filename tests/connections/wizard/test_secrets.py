@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import html
+import threading
 
+import pytest
+from django.db import connections
 from django.urls import reverse
 
 from connections.models import Connection, ConnectionDraft
 from stores.models import SSHKey
+from tests import factories
 from tests.canary import everything_stored, hidden_in, private_parts
 from tests.connections.wizard.walk import (
     API_KEY,
@@ -79,6 +83,38 @@ def test_a_step_that_is_sent_unseen_has_a_key_all_the_same(walk: Walk) -> None:
     walk.up_to("store")
     walk.answer(store=STORE)
     assert Connection.objects.get().store.ssh_keys.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_looks_at_once_make_one_key(transactional_db: None) -> None:
+    """K1: two tabs that open step 4 together."""
+    people = factories.cast()
+    walk = Walk(people.staff)
+    walk.up_to("store")
+    walks = [walk, Walk(people.staff, walk.draft)]
+    together = threading.Barrier(2)
+    shown: list[str] = []
+
+    def look(mine: Walk) -> None:
+        try:
+            together.wait(10)
+            shown.append(mine.shown_key())
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=look, args=[mine]) for mine in walks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(shown) == 2
+    assert len(set(shown)) == 1
+    assert SSHKey.objects.count() == 1
+
+
+def test_there_is_no_key_to_download_before_step_four(walk: Walk) -> None:
+    download = reverse("connections:wizard_key", args=[walk.draft.public_id])
+    assert walk.client.get(download).status_code == 404
 
 
 def test_an_empty_secret_keeps_the_stored_one(walk: Walk) -> None:
