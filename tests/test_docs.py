@@ -134,6 +134,8 @@ def test_the_first_screen_is_the_two_commands_and_a_picture() -> None:
     assert re.search(r"^!\[[^\]]+\]\(docs/img/\w+\.png\)$", screen, re.MULTILINE)
 
 
-def test_pictures_stay_small() -> None:
+def test_pictures_are_small_and_shown_somewhere() -> None:
+    readme = (ROOT / "README.md").read_text()
     for picture in (ROOT / "docs" / "img").iterdir():
         assert picture.stat().st_size <= 200_000, picture.name
+        assert f"(docs/img/{picture.name})" in readme
