@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -314,6 +315,12 @@ MESSAGES: dict[str, Message] = {
         NOBODY,
     ),
     # --- Orders
+    "order_not_ready": Message(
+        _("This order is not one to hand over by file just now."),
+        _("It is held, finished, or its warehouse fetches orders by itself."),
+        _("See the order's status."),
+        STAFF,
+    ),
     "order_readonly": Message(
         _("This order cannot be edited in Inventory Planner."),
         _("It was saved to another system, so nothing was written back."),
@@ -419,4 +426,10 @@ CHECKS: dict[str, Text] = {
 def tell(event: str, facts: Mapping[str, Any]) -> tuple[str, str]:
     """Return tone and sentence of a timeline event."""
     tone, sentence = EVENTS[event]
-    return tone, str(sentence) % facts
+    shown = {name: _shown(fact) for name, fact in facts.items()}
+    return tone, str(sentence) % shown
+
+
+def _shown(fact: Any) -> Any:
+    """Counts read as 10,000; whatever is text stays as it is."""
+    return number_format(fact, force_grouping=True) if type(fact) is int else fact

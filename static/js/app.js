@@ -32,6 +32,9 @@
     fit(box);
   }
 
+  // The text wraps anew when the window is turned or made wider.
+  window.addEventListener("resize", () => document.querySelectorAll("[data-copy] textarea").forEach(fit));
+
   // --- Dialogs
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog-open]");

@@ -64,6 +64,7 @@ def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
     expect(order).to_contain_text("Received")
     expect(order).to_contain_text("125 / 125")
     expect(order).to_contain_text("CLOSED")
+    expect(page.get_by_text("5,000 stock rows uploaded")).to_be_visible()
     order.get_by_role("link", name="1042").click()
     steps.heading(page, "Purchase order 1042")
     expect(page.get_by_text("Received", exact=True)).to_be_visible()
