@@ -30,6 +30,7 @@ from connections.wizard.forms import (
     WarehouseForm,
     store_form,
 )
+from stores import audit
 from stores.access import (
     Action,
     MemberRequest,
@@ -67,7 +68,9 @@ def discard(request: MemberRequest, draft: str) -> HttpResponse:
     row = get_or_404(
         ConnectionDraft.objects.open(), request.user, draft, Action.MANAGE_CONNECTIONS
     )
-    ConnectionDraft.objects.filter(pk=row.pk).discard()
+    with transaction.atomic():
+        audit.record("draft.discarded", row, by=request.user)
+        ConnectionDraft.objects.filter(pk=row.pk).discard()
     messages.success(request, _("Draft “%(name)s” discarded.") % {"name": row})
     return redirect("connections:list")
 
