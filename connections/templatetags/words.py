@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext as _
 
 from connections.messages import CHECKS, Message, explain, tell
 from connections.models import Activity, CheckRun
@@ -44,6 +45,21 @@ def _finding(check: CheckRun, result: dict[str, Any]) -> dict[str, Any]:
         if row["host_key"] and row["host_key"].approved_at:
             row["host_key"] = None  # somebody approved it meanwhile
     return row
+
+
+@register.simple_tag
+def verdict(check: CheckRun, found: list[dict[str, Any]]) -> str:
+    """The sentence above a check's rows."""
+    if check.state == CheckRun.State.FAILED and check.needs_approval:
+        if any(row.get("host_key") for row in found):
+            return _("Approve the server's key to go on.")
+        return _("The key is approved. Test the connection again.")
+    sentences = {
+        CheckRun.State.PASSED: _("Success!"),
+        CheckRun.State.FAILED: _("The test failed."),
+        CheckRun.State.CANCELLED: _("Test cancelled."),
+    }
+    return sentences.get(CheckRun.State(check.state), _("Testing…"))
 
 
 @register.simple_tag

@@ -80,13 +80,17 @@ def _go_on(row: CheckRun) -> None:
 
 def _answer(request: MemberRequest, row: CheckRun) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        return _fragment(request, row)
+        return _fragment(request, row, tell=True)
     return redirect(f"{_page_of(row)}#check")
 
 
-def _fragment(request: MemberRequest, row: CheckRun) -> HttpResponse:
+def _fragment(
+    request: MemberRequest, row: CheckRun, *, tell: bool = False
+) -> HttpResponse:
+    """The check alone; `tell`: with what a whole page would say at its top."""
     context = {
         "check": row,
+        "tell": tell,
         "may_approve": may(request.user, Action.APPROVE_HOST_KEY),
     }
     return render(request, "connections/_check.html", context)

@@ -94,13 +94,13 @@ def the_sandbox_shows_it(
 
 
 def set_up_without_endpoint(
-    page: Page, product: Product, user: str
+    page: Page, product: Product, user: str, who: str
 ) -> tuple[steps.Newcomer, str]:
     """Add and enable a connection that lacks the endpoint; return the public key too.
 
     Orders do their whole way; stock waits, and the page says for what.
     """
-    steps.log_in(page, product)
+    steps.log_in(page, product, who)
     newcomer = steps.meet(page, product, user)
     steps.begin(page, newcomer.name)
     steps.new_merchant(page, f"Later {user}")
@@ -152,7 +152,7 @@ def test_issue_2_the_endpoint_is_added_from_connections(
     page: Page, product: Product
 ) -> None:
     """The key is registered at once, the endpoint comes later: by the status link."""
-    newcomer, key = set_up_without_endpoint(page, product, "try2")
+    newcomer, key = set_up_without_endpoint(page, product, "try2", steps.ADMINISTRATOR)
     endpoint = steps.register(page, product, newcomer, key)
     (drop,) = product.ip(newcomer.account_id)["drops"]
     assert (drop["waiting"], drop["log_ins"]) == ([], 0)
@@ -166,7 +166,7 @@ def test_issue_2_the_endpoint_is_added_from_stores(
     page: Page, product: Product
 ) -> None:
     """Days later: the key is copied on the store's page, found under Stores."""
-    newcomer, key = set_up_without_endpoint(page, product, "try3")
+    newcomer, key = set_up_without_endpoint(page, product, "try3", steps.STAFF)
     steps.go_to(page, "Stores")
     row = steps.row_of(page, f"Store {newcomer.user}")
     expect(row).to_contain_text("The SFTP endpoint is not set yet.")

@@ -44,7 +44,7 @@ class Judge:
 def test_u21_every_page_of_the_walk(page: Page, product: Product, theme: str) -> None:
     """U21: with drafts, mistakes, test results and live data on the pages."""
     judge = Judge(page, theme)
-    steps.log_in(page, product)
+    steps.log_in(page, product, steps.ADMINISTRATOR)
     newcomer = steps.meet(page, product, "try")
     steps.begin(page, "")
     judge.look("1-basic-error")

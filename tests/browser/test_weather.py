@@ -30,7 +30,7 @@ def test_what_is_wrong_with_a_store_is_said_where_it_is_typed(
     page: Page, product: Product
 ) -> None:
     """E3, F2, H5: wrong API key, unknown and private endpoint, unregistered key."""
-    steps.log_in(page, product)
+    steps.log_in(page, product, steps.ADMINISTRATOR)
     newcomer = steps.meet(page, product, "try")
     steps.to_store_step(page, newcomer, "Weather")
     steps.fill_store(page, "Weather store", newcomer)

@@ -73,3 +73,24 @@ def test_h3_a_connection_that_is_off_stays_off(line: Line) -> None:
     approve_by_test(log_in(line.person), line, "store")
     assert HostKey.objects.approved().count() == 1
     assert not SyncRun.objects.exists()
+
+
+def test_e10_an_approval_that_may_not_test_again_says_so(line: Line) -> None:
+    """The key is approved all the same; the box tells what to do, not nothing."""
+    for _ in range(checks.PER_MINUTE - 1):
+        checks.start(
+            CheckRun(
+                account=line.account, requested_by=line.person, warehouse=line.warehouse
+            )
+        )
+    test = CheckRun(account=line.account, requested_by=line.person, store=line.store)
+    checks.execute(checks.start(test).pk, subjects.findings)
+    test.refresh_from_db()
+    [offered] = [r["host_key"] for r in test.results if r.get("host_key")]
+    url = reverse("connections:check_approve", args=[test.public_id, offered])
+    client = log_in(line.person)
+    box = client.post(url, headers={"HX-Request": "true"}).content.decode()
+    assert "That was the tenth test in a minute." in box
+    assert "The key is approved. Test the connection again." in box
+    assert "Approve this key" not in box
+    assert HostKey.objects.approved().count() == 1
