@@ -23,6 +23,7 @@ CODES: dict[str, Kind] = {
     "stock_folder_unknown": Kind.NEEDS_PERSON,
     "name_taken": Kind.TRANSIENT,
     # Orders.
+    "order_not_ready": Kind.NEEDS_PERSON,
     "order_readonly": Kind.NEEDS_PERSON,
     "order_gone": Kind.NEEDS_PERSON,
     "order_moved_there": Kind.NEEDS_PERSON,

@@ -75,4 +75,6 @@ urlpatterns = [
         name="check_approve",
     ),
     path("orders/<uuid:order>/", orders.order_page, name="order"),
+    path("orders/<uuid:order>/file/", orders.order_file, name="order_file"),
+    path("orders/<uuid:order>/receive/", orders.order_receive, name="order_receive"),
 ]

@@ -66,6 +66,7 @@ class InventoryPlanner(FlowPlatform):
             row.api_key_hint = row.fingerprint("api_key", answers["api_key"])
             row.api_key_set_at, row.api_key_set_by = timezone.now(), by
         row.save()
+        store.inventory_planner = row  # whoever holds this store sees the new values
         after = _audited(row)
         if after != before:
             audit.record("store.settings", store, by=by, before=before, after=after)

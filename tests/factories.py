@@ -16,6 +16,7 @@ from connections.models import Channel, Connection, StockReport, SyncRun
 from connections.runs import switch
 from connections.runs.jobs import ORDERS_IMPORT, STOCK_CHANGES
 from connections.warehouses import file_exchange
+from connections.warehouses.platforms import WarehousePlatform
 from connections.wire import ssh
 from dropstream.sandbox import Sandbox
 from dropstream.sandbox.ip import Drop
@@ -113,7 +114,7 @@ def warehouse(
         merchant=of,
         name=f"Main warehouse {code}",
         code=code,
-        platform=file_exchange.SLUG,
+        platform=WarehousePlatform.FILE_EXCHANGE,
     )
     if connection_string:
         file_exchange.save(made, file_exchange.parse(connection_string), by=None)
@@ -166,7 +167,7 @@ def many_connections(of: Account, count: int) -> None:
             merchant=row.merchant,
             name=f"W{n}",
             code=f"W{n}",
-            platform=file_exchange.SLUG,
+            platform=WarehousePlatform.FILE_EXCHANGE,
         )
         for n, row in enumerate(stores)
     )

@@ -84,6 +84,8 @@ OURS = {
     "check_cancel": Page(POST, MINE, sees=MINE, ids=("check",)),
     "check_approve": Page(POST, MINE, sees=MINE, ids=("check", "host_key")),
     "order": Page(GET, EVERYBODY, ids=("order",)),
+    "order_file": Page(POST, STAFF, ids=("order",)),
+    "order_receive": Page(POST, STAFF, ids=("order",)),
 }
 
 # allauth's: what anonymous people and members get from GET; it asks nothing of ours.
@@ -347,6 +349,9 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "warehouse_test": ({}, []),
     "check_cancel": ({}, []),
     "check_approve": ({}, ["host_key.approved"]),
+    # Nothing at a warehouse that exchanges files; by hand: tests of orders.
+    "order_file": ({}, []),
+    "order_receive": ({}, []),
 }
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 from connections.deliveries import bytes as file_bytes
 from connections.deliveries.names import new_name
-from connections.models import Delivery
-from connections.runs.context import RunContext
+from connections.models import Channel, Delivery
 
 
 def build(
-    context: RunContext,
+    channel: Channel,
     *,
     entity: Delivery.Entity,
     prefix: str,
@@ -19,15 +18,15 @@ def build(
     subject: str = "",
     upper_bound: int = 0,
 ) -> Delivery:
-    """Make a delivery of these bytes. Call inside `context.fenced()`.
+    """Make a delivery of these bytes in the caller's (fenced) transaction.
 
     `rows` is left for the caller, who knows it when the pieces are used up.
     """
     delivery = Delivery.objects.create(
-        account_id=context.run.account_id,
-        connection=context.connection,
-        channel=context.channel,
-        store=context.store,
+        account_id=channel.account_id,
+        connection=channel.connection,
+        channel=channel,
+        store_id=channel.connection.store_id,
         entity=entity,
         subject=subject,
         name=new_name(prefix),

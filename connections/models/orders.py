@@ -41,6 +41,14 @@ class PurchaseOrder(TenantModel):
         CLOSED = "closed", _("Closed")
         ARCHIVED = "archived", _("Archived")
 
+    # What a receipt may still move on.
+    RECEIVING = (
+        Status.NEW,
+        Status.OPEN,
+        Status.PARTIALLY_RECEIVED,
+        Status.DELAYED,
+    )
+
     class Held(models.TextChoices):
         """Why a New order is not handed over."""
 
@@ -140,6 +148,11 @@ class PurchaseOrderLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sku} {self.received} / {self.quantity}"
+
+    @property
+    def outstanding(self) -> Decimal:
+        """What is still to come; never negative."""
+        return _plain(max(self.quantity - self.received, Decimal(0)))
 
 
 class HandOver(models.Model):

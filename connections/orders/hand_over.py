@@ -6,16 +6,28 @@ import csv
 import io
 from collections.abc import Iterator
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.deliveries import build, send
 from connections.deliveries.send import Visibility
-from connections.models import Delivery, HandOver, PurchaseOrder
+from connections.models import (
+    Channel,
+    Connection,
+    Delivery,
+    HandOver,
+    PurchaseOrder,
+    SyncRun,
+)
 from connections.models.activity import note
+from connections.problems import Problem
 from connections.runs.context import RunContext
 from connections.warehouses import file_exchange
+from connections.warehouses.platforms import exchanges_files
 from connections.wire.sftp import Sftp
+from stores import audit
+from stores.models import User
 
 HEADER = (
     "po_id",
@@ -35,6 +47,8 @@ def hand_over(context: RunContext) -> None:
 
     Raises WireError, Problem.
     """
+    if not exchanges_files(context.warehouse):
+        return  # people download its orders (`hand_out`)
     if not (_unfinished(context) or _ready(context).exists()):
         return
     with context.at_warehouse():
@@ -64,24 +78,55 @@ def _unfinished(context: RunContext) -> list[Delivery]:
 
 
 def _build(context: RunContext, order: PurchaseOrder) -> Delivery:
-    """Commit the file and its tombstone: from here on the order counts as sent once."""
     with context.effect():
-        delivery = build.build(
-            context,
-            entity=Delivery.Entity.PURCHASE_ORDER,
-            subject=str(order.public_id),
-            prefix=PREFIX,
-            pieces=_csv(order),
-        )
-        delivery.rows = order.lines.count()
-        delivery.save(update_fields=["rows"])
-        HandOver.objects.create(
-            account_id=order.account_id,
-            store=context.store,
-            external_id=order.external_id,
-            file_name=delivery.name,
-            delivery=delivery,
-        )
+        return _commit(context.channel, order)
+
+
+def _commit(channel: Channel, order: PurchaseOrder) -> Delivery:
+    """Commit the file and its tombstone: from here on the order counts as sent once."""
+    delivery = build.build(
+        channel,
+        entity=Delivery.Entity.PURCHASE_ORDER,
+        subject=str(order.public_id),
+        prefix=PREFIX,
+        pieces=_csv(order),
+    )
+    delivery.rows = order.lines.count()
+    delivery.save(update_fields=["rows"])
+    HandOver.objects.create(
+        account_id=order.account_id,
+        store_id=order.store_id,
+        external_id=order.external_id,
+        file_name=delivery.name,
+        delivery=delivery,
+    )
+    return delivery
+
+
+@transaction.atomic
+def hand_out(order: PurchaseOrder, *, by: User) -> Delivery:
+    """Give a manual warehouse's order to a person as a file; again: the same file.
+
+    Raises Problem("order_not_ready") for one that is held, or not handed out by people.
+    """
+    order = PurchaseOrder.objects.select_for_update(of=("self",)).get(pk=order.pk)
+    given = Delivery.objects.filter(
+        subject=str(order.public_id),
+        entity=Delivery.Entity.PURCHASE_ORDER,
+        state=Delivery.State.DELIVERED,
+    ).first()
+    if given is not None:
+        return given
+    connection = order.connection
+    ready = order.status == PurchaseOrder.Status.NEW and not order.held
+    if connection is None or not ready or exchanges_files(connection.warehouse):
+        raise Problem("order_not_ready")
+    channel = connection.channels.get(type=Channel.Type.PURCHASE_ORDERS)
+    delivery = _commit(channel, order)
+    delivery.state, delivery.delivered_at = Delivery.State.DELIVERED, timezone.now()
+    delivery.save(update_fields=["state", "delivered_at"])
+    _set_open(delivery, connection)
+    audit.record("order.handed_out", order, by=by, after={"file": delivery.name})
     return delivery
 
 
@@ -92,12 +137,14 @@ def _send(context: RunContext, sftp: Sftp, in_folder: str, delivery: Delivery) -
         sftp,
         folder=delivery.folder or in_folder,
         visibility=Visibility.RENAME,
-        on_delivered=lambda done: _set_open(context, done),
+        on_delivered=lambda done: _set_open(done, context.connection, context.run),
     )
     context.count("orders_sent")
 
 
-def _set_open(context: RunContext, delivery: Delivery) -> None:
+def _set_open(
+    delivery: Delivery, connection: Connection, run: SyncRun | None = None
+) -> None:
     order = PurchaseOrder.objects.get(public_id=delivery.subject)
     # A receipt may have come first: then the order is further on already.
     PurchaseOrder.objects.filter(pk=order.pk, status=PurchaseOrder.Status.NEW).update(
@@ -105,8 +152,8 @@ def _set_open(context: RunContext, delivery: Delivery) -> None:
     )
     note(
         "order_sent",
-        connection=context.connection,
-        run=context.run,
+        connection=connection,
+        run=run,
         order=order,
         number=str(order),
         file=delivery.name,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import cast
 
+from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
 from connections.models import (
+    Connection,
     PurchaseOrder,
     PurchaseOrderLine,
     Receipt,
@@ -21,6 +24,9 @@ from connections.models import (
 from connections.models.activity import note
 from connections.runs.context import RunContext
 from connections.warehouses import file_exchange, inbox
+from connections.warehouses.platforms import exchanges_files
+from stores import audit
+from stores.models import User
 
 PREFIX = "rcp_"
 REQUIRED = ("receipt_id", "sku", "quantity")
@@ -41,6 +47,8 @@ class ReportedReceipt:
 def read_receipts(context: RunContext) -> None:
     """Apply every new `rcp_*.csv`, oldest first; a bad one never stops the next."""
     warehouse = context.warehouse
+    if not exchanges_files(warehouse):
+        return  # people enter its receipts (`enter`)
     with (
         context.at_warehouse(),
         file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
@@ -151,6 +159,51 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
     return True
 
 
+@transaction.atomic
+def enter(
+    order: PurchaseOrder,
+    received: Mapping[int, Decimal],
+    *,
+    token: str,
+    by: User,
+) -> Receipt | None:
+    """Record what a person says has arrived, by line; None when `token` was used.
+
+    `token` is the form's: a second click of the same form counts nothing twice.
+    """
+    order = PurchaseOrder.objects.select_for_update(of=("self",)).get(pk=order.pk)
+    connection = cast(Connection, order.connection)
+    receipt = Receipt(
+        account_id=order.account_id,
+        warehouse=connection.warehouse,
+        order=order,
+        external_id=f"by-hand-{token}",
+        file_name="",
+        state=Receipt.State.COMPLETED,
+        received_at=timezone.now(),
+    )
+    Receipt.objects.bulk_create([receipt], ignore_conflicts=True)
+    stored = Receipt.objects.filter(public_id=receipt.public_id).first()
+    if stored is None:
+        return None
+    ReceiptLine.objects.bulk_create(
+        ReceiptLine(receipt=stored, line=line, sku=line.sku, quantity=received[line.pk])
+        for line in order.lines.all()
+        if received.get(line.pk)
+    )
+    add_up(order)
+    note(
+        "order_received",
+        connection=connection,
+        order=order,
+        number=str(order),
+        receipt=stored.external_id,
+        status=order.status,
+    )
+    audit.record("order.received_by_hand", order, by=by)
+    return stored
+
+
 def add_up(order: PurchaseOrder) -> None:
     """Set the lines' received sums and the status from all receipts.
 
@@ -171,8 +224,7 @@ def add_up(order: PurchaseOrder) -> None:
     for line in lines:
         line.received = sums[line.pk]
     PurchaseOrderLine.objects.bulk_update(lines, ["received"])
-    moving = (Status.NEW, Status.OPEN, Status.PARTIALLY_RECEIVED, Status.DELAYED)
-    if order.status in moving and any(line.received > 0 for line in lines):
+    if order.status in order.RECEIVING and any(line.received > 0 for line in lines):
         whole = all(line.received >= line.quantity for line in lines)
         order.status = Status.RECEIVED if whole else Status.PARTIALLY_RECEIVED
         order.changed_at = timezone.now()

@@ -6,14 +6,17 @@ import csv
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection, transaction
+from django.utils import timezone
 
+from connections.deliveries.names import new_name
 from connections.models import StockReport
 from connections.runs.context import RunContext
 from connections.stock import reports
 from connections.warehouses import file_exchange, inbox
+from connections.warehouses.platforms import exchanges_files
 from connections.wire.sftp import Sftp
 from stores.models import Warehouse
 
@@ -60,12 +63,35 @@ def read_reports(context: RunContext) -> None:
     Problem.
     """
     warehouse = context.warehouse
+    if not exchanges_files(warehouse):
+        return  # people upload its reports (`upload`)
     with (
         context.at_warehouse(),
         file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
     ):
         for file in inbox.unread(sftp, warehouse, PREFIX, StockReport):
             _read(context, sftp, file)
+
+
+def upload(warehouse: Warehouse, data: bytes) -> StockReport:
+    """Apply a report that a person uploads; the same one again changes nothing.
+
+    Raises reports.RefusedReportError with a sentence for the person.
+    """
+    now = timezone.now()
+    try:
+        done = apply(
+            warehouse,
+            inbox.rows_of_bytes(data),
+            name=new_name("upload"),
+            size=len(data),
+            modified_at=now,
+        )
+    except UnicodeDecodeError:
+        raise reports.RefusedReportError("the file is not UTF-8 text") from None
+    except csv.Error as error:
+        raise reports.RefusedReportError(str(error)) from error
+    return cast(StockReport, done)  # a new name is never read before
 
 
 def apply(

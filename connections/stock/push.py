@@ -85,7 +85,7 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
     rows = _Rows(context, file, mark=mark, full=full)
     with context.fenced():
         delivery = build.build(
-            context,
+            context.channel,
             entity=Delivery.Entity.STOCK,
             prefix=file.prefix,
             pieces=rows.pieces(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
+from django.db.models import Count, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,6 +20,7 @@ from connections.models import (
     SyncRun,
 )
 from connections.runs.jobs import JOBS
+from connections.warehouses.platforms import WarehousePlatform
 
 State = SyncRun.State
 
@@ -51,7 +54,8 @@ class Recent:
     runs: dict[int, dict[str, SyncRun]] = field(default_factory=dict)
     busy: set[int] = field(default_factory=set)  # channels
     refused_reports: set[int] = field(default_factory=set)  # warehouses
-    refused_orders: dict[int, int] = field(default_factory=dict)  # by connection
+    refused_orders: Counter[int] = field(default_factory=Counter)  # by connection
+    to_hand_out: Counter[int] = field(default_factory=Counter)  # by connection
 
     @classmethod
     def of(cls, connections: list[Connection]) -> Recent:
@@ -76,13 +80,21 @@ class Recent:
             for report in newest_reports
             if report.state == StockReport.State.REFUSED
         }
-        refused = PurchaseOrder.objects.filter(connection__in=connections)
-        for connection_id in refused.exclude(write_refused="").values_list(
-            "connection_id", flat=True
-        ):
-            counted = recent.refused_orders
-            counted[connection_id] = counted.get(connection_id, 0) + 1
+        orders = PurchaseOrder.objects.filter(connection__in=connections)
+        recent.refused_orders = _count(orders.exclude(write_refused=""))
+        recent.to_hand_out = _count(
+            orders.filter(
+                status=PurchaseOrder.Status.NEW,
+                held="",
+                connection__warehouse__platform=WarehousePlatform.MANUAL,
+            )
+        )
         return recent
+
+
+def _count(orders: QuerySet[PurchaseOrder]) -> Counter[int]:
+    counted = orders.order_by().values_list("connection").annotate(Count("pk"))
+    return Counter({pk: count for pk, count in counted if pk is not None})
 
 
 def lines(connection: Connection, recent: Recent) -> list[ChannelLine]:
@@ -169,20 +181,35 @@ def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
 
 
 def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
-    count = recent.refused_orders.get(connection.pk, 0)
-    if not count:
-        return None
-    title = ngettext(
-        "%d purchase order could not be written back.",
-        "%d purchase orders could not be written back.",
-        count,
-    )
+    refused = recent.refused_orders[connection.pk]
+    if refused:
+        title = ngettext(
+            "%d purchase order could not be written back.",
+            "%d purchase orders could not be written back.",
+            refused,
+        )
+        return _orders(connection, "warn", title % refused, _("Open it to see why."))
+    waiting = recent.to_hand_out[connection.pk]
+    if waiting:
+        title = ngettext(
+            "%d purchase order to hand to the warehouse.",
+            "%d purchase orders to hand to the warehouse.",
+            waiting,
+        )
+        return _orders(
+            connection, "wait", title % waiting, _("Download it from its page.")
+        )
+    return None
+
+
+def _orders(connection: Connection, tone: str, title: str, action: str) -> Status:
+    page = reverse("connections:page", args=[connection.public_id])
     return Status(
-        "warn",
-        title % count,
-        _("Open it to see why."),
+        tone,
+        title,
+        action,
         str(STAFF),
-        reverse("connections:page", args=[connection.public_id]) + "#orders-title",
+        f"{page}#orders-title",
         _("Purchase orders"),
     )
 

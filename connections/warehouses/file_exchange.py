@@ -20,8 +20,6 @@ from stores import audit
 from stores.models import Account, FileExchangeSettings, User, Warehouse
 from stores.secret import Secret
 
-SLUG = "file_exchange"
-LABEL = _("File exchange (SFTP)")
 DEFAULT_PORT = 22
 EXAMPLE = "sftp://username:password@hostname:22"
 

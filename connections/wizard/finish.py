@@ -11,6 +11,7 @@ from connections import platforms
 from connections.models import Connection, ConnectionDraft
 from connections.runs import switch
 from connections.warehouses import file_exchange
+from connections.warehouses.platforms import exchanges_files
 from connections.wire import ssh
 from connections.wizard.forms import EXISTING
 from stores import audit, ssh_keys
@@ -93,10 +94,11 @@ def _warehouse(merchant: Merchant, answers: Answers, *, by: User) -> Warehouse:
         merchant=merchant,
         name=answers["description"],
         code=answers["code"],
-        platform=file_exchange.SLUG,
+        platform=answers["platform"],
     )
     audit.record("warehouse.added", warehouse, by=by)
-    file_exchange.save(warehouse, answers["connection_string"], by=by)
+    if exchanges_files(warehouse):
+        file_exchange.save(warehouse, answers["connection_string"], by=by)
     return warehouse
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections import platforms
 from connections.warehouses import file_exchange
+from connections.warehouses.platforms import WarehousePlatform
 from stores.models import Merchant, Store, User, Warehouse
 from stores.platforms import installed
 
@@ -41,13 +42,16 @@ class StepForm(forms.Form):
     secrets: ClassVar[tuple[str, ...]] = ()
 
     # What each choice of the step asks for; the other choice's fields may stay empty.
+    choice_field = "choice"
     asked_by: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         self.user = user
         self.notices: list[str] = []
         super().__init__(*args, **kwargs)
-        chosen = self.data.get(self.add_prefix("choice")) if self.is_bound else None
+        chosen = (
+            self.data.get(self.add_prefix(self.choice_field)) if self.is_bound else None
+        )
         for choice, names in self.asked_by.items():
             for name in names:
                 self.fields[name].required = chosen in (None, choice)
@@ -135,6 +139,12 @@ class WarehouseForm(StepForm):
             "Sent as WAREHOUSE_ID to Inventory Planner; it must be known there."
         ),
     )
+    platform = forms.ChoiceField(
+        label=_("How do you exchange with it?"),
+        choices=WarehousePlatform.choices,
+        initial=WarehousePlatform.FILE_EXCHANGE,
+        widget=forms.RadioSelect,
+    )
     connection_string = forms.CharField(
         label=_("SFTP connection string"),
         max_length=1000,
@@ -148,6 +158,10 @@ class WarehouseForm(StepForm):
         ),
     )
 
+    choice_field = "platform"
+    asked_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        WarehousePlatform.FILE_EXCHANGE: ("connection_string",)
+    }
     secrets: ClassVar[tuple[str, ...]] = ("connection_string",)
     examples: ClassVar[dict[str, str]] = {
         "description": "Reno 3PL",
@@ -165,7 +179,7 @@ class WarehouseForm(StepForm):
             warehouses = Warehouse.objects.for_user(self.user).filter(merchant=merchant)
         self.existing = list(warehouses)
         if self.existing:
-            for name in ("description", "code", "connection_string"):
+            for name in ("description", "code", "platform", "connection_string"):
                 del self.fields[name]
             picker = self.fields["warehouse"]
             picker.queryset = warehouses  # type: ignore[attr-defined]
@@ -175,7 +189,9 @@ class WarehouseForm(StepForm):
         else:
             del self.fields["warehouse"]
 
-    def clean_connection_string(self) -> file_exchange.ConnectionString:
+    def clean_connection_string(self) -> file_exchange.ConnectionString | None:
+        if not self.fields["connection_string"].required:
+            return None  # of the other choice
         try:
             return file_exchange.parse(self.cleaned_data["connection_string"])
         except ValueError as error:

@@ -18,6 +18,7 @@ from connections import dialling, platforms
 from connections.models import Connection
 from connections.runs import switch
 from connections.warehouses import file_exchange
+from connections.warehouses.platforms import WarehousePlatform
 from connections.wire import ssh
 from stores import host_keys, ssh_keys
 from stores.apps import ONBOARDING
@@ -119,7 +120,7 @@ def _live_connection(facts: dict[str, Any], staff: User) -> None:
         merchant=merchant,
         name="Reno 3PL",
         code="WH1",
-        platform=file_exchange.SLUG,
+        platform=WarehousePlatform.FILE_EXCHANGE,
     )
     string = file_exchange.parse(facts["demo"]["connection_string"])
     file_exchange.save(warehouse, string, by=staff)

@@ -298,7 +298,12 @@ def test_a_failure_at_the_end_writes_nothing(walk: Walk, cast: Cast) -> None:
         "basic": BASIC,
         "merchant": {"choice": "existing", "merchant": cast.merchant},
         # Somebody else made a warehouse with this code while the draft was open.
-        "warehouse": {"description": "x", "code": "WH1", "connection_string": None},
+        "warehouse": {
+            "description": "x",
+            "code": "WH1",
+            "platform": "file_exchange",
+            "connection_string": None,
+        },
         "store": {"choice": "existing", "store": store},
     }
     with pytest.raises(IntegrityError, match="stores_warehouse_code"):

@@ -29,6 +29,7 @@ NEW_MERCHANT = {
 WAREHOUSE = {
     "description": "Reno 3PL",
     "code": "WH1",
+    "platform": "file_exchange",
     "connection_string": f"sftp://north:{PASSWORD}@files.reno.example:2222",
 }
 STORE = {
