@@ -197,7 +197,10 @@ def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
             waiting,
         )
         return _orders(
-            connection, "wait", title % waiting, _("Download it from its page.")
+            connection,
+            "wait",
+            title % waiting,
+            _("Open each one and download its file."),
         )
     return None
 

@@ -129,7 +129,7 @@ def _upload(request: MemberRequest, warehouse: Warehouse, form: forms.Form) -> b
         _go_on(warehouse)
     messages.success(
         request,
-        _("%(rows)s rows read, %(changed)s levels changed, %(bad)s rows left out.")
+        _("Rows read: %(rows)s. Levels changed: %(changed)s. Left out: %(bad)s.")
         % {"rows": done.rows, "changed": done.changed, "bad": done.bad_rows},
     )
     return True

@@ -142,6 +142,8 @@ class AddConnectionView(NamedUrlWizardView):
             return redirect(self.get_step_url("basic"))
         self.storage.current_step = step
         self._keep(step)
+        if "keep" in request.POST:
+            return HttpResponse(status=204)  # sent while the person types
         gap = self._first_gap(before=step)
         goto = request.POST.get("goto", "")
         if gap is not None or goto in TITLES:
