@@ -117,16 +117,16 @@ def _upload(request: MemberRequest, warehouse: Warehouse, form: forms.Form) -> b
     if not form.is_valid():
         return False
     try:
-        done = ingest.upload(warehouse, form.cleaned_data["stock"].read())
+        with transaction.atomic():
+            done = ingest.upload(warehouse, form.cleaned_data["stock"].read())
+            audit.record("warehouse.stock_uploaded", warehouse, by=request.user)
+            _go_on(warehouse)
     except RefusedReportError as refusal:
         form.add_error(
             "stock",
             _("Nothing was changed: %(reason)s.") % {"reason": refusal},
         )
         return False
-    with transaction.atomic():
-        audit.record("warehouse.stock_uploaded", warehouse, by=request.user)
-        _go_on(warehouse)
     messages.success(
         request,
         _("Rows read: %(rows)s. Levels changed: %(changed)s. Left out: %(bad)s.")
