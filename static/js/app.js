@@ -120,5 +120,10 @@
   }
   setUp(document);
   document.addEventListener("htmx:load", (event) => setUp(event.target.parentElement ?? document));
-  document.querySelector("[data-error-summary]")?.focus();
+  const summary = document.querySelector("[data-error-summary]");
+  if (summary) {
+    summary.focus();
+    // Refresh and the browser's Back read this page again instead of sending it again.
+    history.replaceState(null, "", location.href);
+  }
 })();

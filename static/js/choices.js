@@ -30,3 +30,34 @@
     select.before(box);
   }
 })();
+
+// What is typed is kept meanwhile: refresh, Back and leaving lose nothing.
+(() => {
+  const form = document.getElementById("wizard-form");
+  if (!form) return;
+  const PAUSE_MS = 600;
+  let pause = null;
+  let sending = null;
+
+  function keep() {
+    pause = null;
+    sending?.abort();
+    sending = new AbortController();
+    const typed = new FormData(form);
+    typed.set("keep", "1");
+    const { signal } = sending;
+    // Lost ones are sent again with the next word, or with the button.
+    fetch(form.action, { method: "POST", body: typed, keepalive: true, signal }).catch(() => {});
+  }
+
+  form.addEventListener("input", () => {
+    clearTimeout(pause);
+    pause = setTimeout(keep, PAUSE_MS);
+  });
+  form.addEventListener("submit", () => {
+    clearTimeout(pause);
+    pause = null;
+    sending?.abort();  // an older state must not arrive after this one
+  });
+  window.addEventListener("pagehide", () => { if (pause) { clearTimeout(pause); keep(); } });
+})();
