@@ -10,6 +10,7 @@ from tests.browser.product import Product
 
 pytestmark = pytest.mark.xdist_group("product")
 SKUS = 5_000
+RECEIVED_MS = 60_000
 
 
 def stock_is_there(product: Product, newcomer: steps.Newcomer) -> bool:
@@ -114,10 +115,15 @@ def set_up_without_endpoint(
     row = steps.row_of(page, newcomer.name)
     expect(row).to_contain_text("The SFTP endpoint is not set yet.")
     steps.switch_on(page, newcomer.name)
+    page.get_by_role("link", name=newcomer.name, exact=True).click()
+    received = steps.order_row(page, "1042").get_by_text("Received", exact=True)
+    expect(received).to_be_visible(timeout=RECEIVED_MS)
+    # The write-back is due every four hours, which is a minute here: not waited for.
+    page.get_by_role("button", name="Update status now").click()
     product.wait_for(
         "order 1042", lambda: order_is_closed(product, newcomer.account_id, "1042")
     )
-    page.reload()
+    steps.go_to(page, "Connections")
     expect(row).to_contain_text("The SFTP endpoint is not set yet.")
     expect(row).to_contain_text("To act: whoever sets up Inventory Planner")
     account = product.ip(newcomer.account_id)
