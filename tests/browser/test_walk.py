@@ -54,9 +54,13 @@ def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
     steps.add(page, newcomer.name)
     steps.switch_on(page, newcomer.name)
 
-    product.wait_for("stock", lambda: stock_is_there(product, newcomer))
     product.wait_for(
-        "order 1042", lambda: order_is_closed(product, newcomer.account_id, "1042")
+        "both, within two minutes",
+        lambda: (
+            order_is_closed(product, newcomer.account_id, "1042")
+            and stock_is_there(product, newcomer)
+        ),
+        timeout_s=120,
     )
     the_sandbox_shows_it(page, product, newcomer)
 

@@ -18,6 +18,7 @@ from tests import household
 from tests.browser import desk, steps
 from tests.browser.judge import RULES, is_reflowed
 from tests.browser.product import Product
+from tests.connections.wizard.walk import BASIC, choose
 from tests.factories import Cast
 
 WIDE, NARROW = (1280, 900), (390, 844)
@@ -150,9 +151,12 @@ def test_u21_every_state_of_the_first_steps(
 
 @pytest.mark.django_db(transaction=True)
 def test_u21_every_state_of_the_last_step(
-    staff: Page, look: Look, cast: Cast, sandbox: Sandbox
+    staff: Page, look: Look, cast: Cast, sandbox: Sandbox, live_server: LiveServer
 ) -> None:
-    """Blank, filled, refused, tested well and badly; then the list with its draft."""
+    """Blank, filled, refused, tested well and badly, with a store that is there.
+
+    On the way: the list with its draft.
+    """
     who = desk.newcomer(sandbox)
     desk.at_step(staff, "store", "Northwind to Reno", cast.staff)
     look("13-store-blank")
@@ -174,6 +178,14 @@ def test_u21_every_state_of_the_last_step(
     staff.get_by_role("button", name="Discard").click()
     expect(staff.get_by_role("dialog")).to_be_visible()
     look("19-list-dialog")
+    rows = household.household(cast.merchant, cast.staff, text="Northwind")
+    at = household.draft(cast.staff, basic=BASIC, merchant=choose(rows.store.merchant))
+    staff.goto(f"{live_server.url}/connections/add/{at.public_id}/warehouse/")
+    look("30-warehouse-existing")
+    steps.go_on(staff)
+    look("31-store-new")
+    staff.get_by_label("Use existing store").check()
+    look("32-store-chosen")
     assert not look.found, "\n".join(look.found)
 
 
