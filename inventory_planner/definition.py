@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import dialling
 from connections.checks.findings import (
@@ -194,7 +195,12 @@ def _preview_note(preview: client.Preview, status_filter: str) -> str:
         "filter": status_filter or _("all orders"),
     }
     if preview.all_read:
-        return _("The filter (%(filter)s) matches %(count)s orders now.") % values
+        text = ngettext(
+            "The filter (%(filter)s) matches %(count)s order now.",
+            "The filter (%(filter)s) matches %(count)s orders now.",
+            preview.matches,
+        )
+        return text % values
     return (
         _("Of the newest %(read)s orders, the filter (%(filter)s) matches %(count)s.")
         % values

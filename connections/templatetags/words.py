@@ -28,6 +28,8 @@ def _finding(check: CheckRun, result: dict[str, Any]) -> dict[str, Any]:
     row["suggestions"] = result.get("suggestions")
     if result["note"]:
         row["cause"] = result["note"]
+    if result["state"] == "skipped" and result["code"].endswith("_missing"):
+        row["word"] = _("Not configured yet")
     if result["code"]:
         message = explain(result["code"])
         row |= {

@@ -55,6 +55,8 @@ class StepForm(forms.Form):
         for choice, names in self.asked_by.items():
             for name in names:
                 self.fields[name].required = chosen in (None, choice)
+                # Not asked now is not the same as optional.
+                self.fields[name].of_choice = True  # type: ignore[attr-defined]
 
 
 class BasicForm(StepForm):

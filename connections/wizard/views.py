@@ -153,7 +153,7 @@ class AddConnectionView(NamedUrlWizardView):
         if step == self.steps.last:
             # Shown with the step, as a rule; made here for who sends it unseen.
             make_key_pair(self.draft, settings.SSH_KEY_TYPE, by=request.user)
-        if "test" in request.POST:
+        if "test" in request.POST and self._is_testable(step):
             return self._test(step)
         form = self.get_form(step, data=self.storage.get_step_data(step))
         if not form.is_valid():
@@ -222,6 +222,10 @@ class AddConnectionView(NamedUrlWizardView):
         typed.pop("csrfmiddlewaretoken", None)
         self.storage.set_step_data(step, typed)
         self.storage.save()
+
+    def _is_testable(self, step: str) -> bool:
+        """Whether it is known what to try; else the step says what it lacks."""
+        return step != "store" or bool(self.draft.answers("store").get("platform"))
 
     def _test(self, step: str) -> HttpResponse:
         run = CheckRun(

@@ -61,6 +61,7 @@
     day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
   });
+  const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
@@ -77,6 +78,8 @@
     if (Number.isNaN(date.getTime())) return;
     const [exact, near] = [time.querySelector("[data-absolute]"), time.querySelector("[data-relative]")];
     if (exact) exact.textContent = absolute.format(date);
+    const dayOnly = time.querySelector("[data-day]");
+    if (dayOnly) dayOnly.textContent = day.format(date);
     if (near) near.textContent = ago(date);
   }
   setInterval(() => document.querySelectorAll("time[data-local]").forEach(tell), 30000);

@@ -53,6 +53,7 @@ def test_e3_a_wrong_key_stays_a_wrong_key(line: Line, account: str) -> None:
     [
         ("ORDERED", "The filter (ORDERED) matches 3 orders now."),
         (" ordered ", "The filter (ordered) matches 3 orders now."),
+        ("partially received", "The filter (partially received) matches 1 order now."),
         ("NOBODY", "The filter (NOBODY) matches 0 orders now."),
     ],
 )
