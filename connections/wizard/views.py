@@ -82,8 +82,10 @@ def platform_fields(request: MemberRequest, draft: str) -> HttpResponse:
     row = get_or_404(
         ConnectionDraft.objects.open(), request.user, draft, Action.MANAGE_CONNECTIONS
     )
-    slug = request.GET.get("store-platform", "")
-    form = store_form(slug)(user=request.user, prefix="store")
+    form_class = store_form(request.GET.get("store-platform", ""))
+    typed = row.answers("store")  # another pick meanwhile lost nothing of it
+    shown = {name: typed[name] for name in typed if name not in form_class.secrets}
+    form = form_class(user=request.user, prefix="store", initial=shown)
     context = {"form": form, "draft": row, **store_context(row, form, request)}
     return render(request, "connections/wizard/_platform.html", context)
 

@@ -275,3 +275,13 @@ def test_a_malformed_connection_string_is_explained(
     assert ConnectionDraft.objects.get().answers("warehouse") == WAREHOUSE | {
         "connection_string": typed
     }
+
+
+def test_another_pick_of_the_platform_loses_nothing(walk: Walk) -> None:
+    """U9: the fields come back with what was typed, secrets excepted."""
+    walk.up_to("store")
+    walk.post("store", STORE, goto="warehouse")
+    url = reverse("connections:wizard_platform", args=[walk.draft.public_id])
+    page = walk.client.get(url, {"store-platform": "inventory_planner"})
+    assert f'value="{STORE["ip_account"]}"' in page.content.decode()
+    assert STORE["api_key"] not in page.content.decode()
