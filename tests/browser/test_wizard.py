@@ -526,6 +526,26 @@ def test_the_key_stays_the_same_after_errors_back_and_refresh(
 # --- The tests of the connection, and the keyboard
 
 
+def test_row_5_an_existing_merchant_brings_its_warehouse(
+    staff: Page, cast: Cast
+) -> None:
+    """dropstream.md §9, row 5: step 3 only confirms; several make a choice."""
+    reno = factories.warehouse(cast.merchant)
+    for several in (False, True):
+        if several:
+            factories.warehouse(cast.merchant, code="WH2")
+        desk.at_step(staff, "merchant", f"Again {several}", cast.staff)
+        staff.get_by_label("Use existing merchant").check()
+        staff.get_by_label("Merchant", exact=True).select_option(cast.merchant.name)
+        button(staff, "Continue").click()
+        steps.heading(staff, "Warehouse Setup")
+        expect(staff.get_by_label("SFTP connection string")).to_have_count(0)
+        expect(staff.get_by_label("Warehouse", exact=True)).to_have_count(int(several))
+        expect(staff.get_by_text(reno.name).first).to_be_attached()
+        button(staff, "Continue").click()
+        steps.heading(staff, "Store Setup")
+
+
 def test_row_11_a_test_names_each_check_and_suggests_the_statuses_seen(
     staff: Page, cast: Cast, sandbox: Sandbox
 ) -> None:
