@@ -64,7 +64,7 @@ class BasicForm(StepForm):
         label=_("Connection Name"),
         max_length=200,
         error_messages={"required": _("Enter a name for the connection.")},
-        help_text=_("Short and telling; it is what everyone sees in the list."),
+        help_text=_("Short and recognisable: everyone sees it in the list."),
     )
     examples: ClassVar[dict[str, str]] = {
         "name": "Northwind — Inventory Planner → Reno 3PL"

@@ -122,6 +122,8 @@
     root.querySelectorAll("time[data-local]").forEach(tell);
   }
   setUp(document);
+  // In the same breath as the swap: htmx:load comes a paint later, and the page would jump.
+  document.addEventListener("htmx:afterSwap", (event) => event.detail.target.querySelectorAll("time[data-local]").forEach(tell));
   document.addEventListener("htmx:load", (event) => setUp(event.target.parentElement ?? document));
   const summary = document.querySelector("[data-error-summary]");
   if (summary) {
