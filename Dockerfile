@@ -22,6 +22,6 @@ COPY static static
 RUN SECRET_KEY=build SEALING_KEYS=build REDIS_URL=redis://build/0 \
     DATABASE_URL=postgresql://build@build/build \
     python manage.py collectstatic --noinput -v 0
-USER dropstream
+USER 10001
 EXPOSE 8000
 CMD ["gunicorn", "dropstream.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
