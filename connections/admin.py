@@ -40,6 +40,7 @@ class SetUpFilter(admin.SimpleListFilter):
         return queryset
 
 
+# Generic in the stubs only; subscripting it fails when it runs.
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Seen, never changed here."""
 

@@ -155,7 +155,7 @@ class FlowPlatform(platforms.StorePlatform):
 
     def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
         """Run the named checks of a saved store, yielding each as it ends."""
-        raise NotImplementedError
+        raise NotImplementedError  # each platform names its own checks
 
     def draft_findings(
         self,
@@ -165,7 +165,7 @@ class FlowPlatform(platforms.StorePlatform):
         deadline: Deadline,
     ) -> Iterator[Finding]:
         """The same for answers that are not saved yet."""
-        raise NotImplementedError
+        raise NotImplementedError  # each platform names its own checks
 
 
 def of_slug(slug: str) -> FlowPlatform:

@@ -12,6 +12,7 @@ from stores.models.tenant import TenantModel, TenantQuerySet, membership_of
 
 
 class CheckRunQuerySet(TenantQuerySet["CheckRun"]):
+    # Narrower than the tenant: `User` alone, anonymous people have none of these.
     def for_user(self, user: User) -> CheckRunQuerySet:  # type: ignore[override]
         """A check is seen by whoever started it, in the account where it was."""
         membership = membership_of(user)

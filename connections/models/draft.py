@@ -19,6 +19,7 @@ KEPT_FOR = timedelta(days=30)
 
 
 class DraftQuerySet(TenantQuerySet["ConnectionDraft"]):
+    # Narrower than the tenant: `User` alone, anonymous people have none of these.
     def for_user(self, user: User) -> DraftQuerySet:  # type: ignore[override]
         """A person's own drafts: what is typed in one may name any merchant."""
         if membership_of(user) is None:

@@ -17,6 +17,7 @@ from stores.platforms import installed
 EXISTING, NEW = "existing", "new"
 
 
+# Generic in the stubs only; subscripting it fails when it runs.
 class ByPublicId(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A choice among rows of the person's account, by the id that URLs show."""
 
