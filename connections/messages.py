@@ -376,10 +376,19 @@ def explain(code: str) -> Message:
 EVENTS: dict[str, tuple[str, Text]] = {
     "stock_read": (
         "ok",
-        _("Stock file %(file)s read: %(rows)s rows, %(changed)s levels changed."),
+        _(
+            "Stock file %(file)s read: %(rows)s rows, one for each SKU and facility; "
+            "%(changed)s levels changed."
+        ),
     ),
     "stock_refused": ("bad", _("Stock file %(file)s refused: %(reason)s.")),
-    "stock_sent": ("ok", _("%(rows)s stock rows uploaded as %(file)s.")),
+    "stock_sent": (
+        "ok",
+        _(
+            "%(rows)s stock rows uploaded as %(file)s; facilities with the same "
+            "warehouse id are added up."
+        ),
+    ),
     "order_imported": ("ok", _("Purchase order %(number)s imported.")),
     "order_changed": ("info", _("Purchase order %(number)s changed there.")),
     "order_changed_after": (

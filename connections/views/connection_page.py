@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from connections import platforms
+from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
 from connections.runs import queue, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
@@ -139,4 +140,14 @@ def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
 def _job_row(channel: Channel, job: Job, runs: dict[str, SyncRun]) -> dict[str, Any]:
     """A job as its channel's card shows it: recurrence, last, next, run now."""
     schedule = next((s for s in channel.schedules.all() if s.job == job.slug), None)
-    return {"job": job, "schedule": schedule, "run": runs.get(job.slug)}
+    run = runs.get(job.slug)
+    last = _outcome(run) if run else ""
+    return {"job": job, "schedule": schedule, "run": run, "last": last}
+
+
+def _outcome(run: SyncRun) -> str:
+    """How a run ended; one that went well but had to wait says for what (D17)."""
+    waits_for = run.counts.get("waiting_for")
+    if waits_for and run.state == SyncRun.State.SUCCEEDED:
+        return _("Waited. %(why)s") % {"why": explain(waits_for).happened}
+    return run.get_state_display()

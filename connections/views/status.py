@@ -167,11 +167,13 @@ def _stopped(runs: dict[str, SyncRun]) -> SyncRun | None:
 
 
 def _at_work(channel: Channel, runs: dict[str, SyncRun], recent: Recent) -> Status:
+    # A channel that works goes on saying so while it runs: on a page that refreshes
+    # itself two words that take turns read like trouble.
+    if runs:
+        return Status("ok", _("Working"))
     if channel.pk in recent.busy:
-        return Status("busy", _("Running"))
-    if not runs:
-        return Status("wait", _("Has not run yet"))
-    return Status("ok", _("Working"))
+        return Status("busy", _("Running for the first time"))
+    return Status("wait", _("Has not run yet"))
 
 
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:

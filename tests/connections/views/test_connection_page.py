@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import reverse
+from django.utils import timezone
 
 from connections.models import Channel, Connection, PurchaseOrder, SyncRun
 from stores.models import AuditEvent, Merchant, Store, Warehouse
@@ -135,6 +136,32 @@ def test_the_moving_part_comes_alone(cast: Cast, rows: Household) -> None:
         assert words in part.content.decode()
         assert words in whole
     assert 'hx-trigger="every 3s"' in whole
+
+
+def test_d17_a_run_that_could_only_wait_is_not_told_as_done(
+    cast: Cast, rows: Household
+) -> None:
+    """The store has no endpoint: the last inventory update says what it waited for."""
+    channel = rows.connection.channels.get(type="inventory")
+    run = SyncRun.objects.create(
+        account=rows.store.account,
+        connection=rows.connection,
+        channel=channel,
+        store=rows.store,
+        job="stock_changes",
+        trigger="schedule",
+        state="succeeded",
+        counts={"waiting_for": "endpoint_missing"},
+        due_at=timezone.now(),
+        finished_at=timezone.now(),
+    )
+    client = log_in(cast.staff)
+    waited = "Last: Waited. The SFTP endpoint is not set yet."
+    assert waited in client.get(url("page", rows)).content.decode()
+    SyncRun.objects.filter(pk=run.pk).update(counts={"files_sent": 1})
+    page = client.get(url("page", rows)).content.decode()
+    assert "Last: Done" in page
+    assert waited not in page
 
 
 def test_a_merchant_user_looks_on(cast: Cast, rows: Household) -> None:
