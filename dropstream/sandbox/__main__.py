@@ -1,4 +1,4 @@
-"""``python -m dropstream.sandbox --state DIR --http-port N [--no-ip]``."""
+"""``python -m dropstream.sandbox --state DIR --http-port N [--no-ip] …``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from dropstream.sandbox.server import Sandbox
+from dropstream.sandbox.server import SKUS, Sandbox
 
 
 def main() -> int:
@@ -20,13 +20,23 @@ def main() -> int:
     parser.add_argument(
         "--no-ip", action="store_true", help="the warehouse's side only"
     )
+    parser.add_argument("--skus", type=int, default=SKUS, metavar="N")
+    parser.add_argument("--more-merchants", type=int, default=0, metavar="N")
+    parser.add_argument("--journal", type=Path, metavar="FILE", help="every event")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    sandbox = Sandbox(options.state, options.http_port, with_ip=not options.no_ip)
+    sandbox = Sandbox(
+        options.state,
+        options.http_port,
+        with_ip=not options.no_ip,
+        more_merchants=options.more_merchants,
+        journal_file=options.journal,
+        skus=options.skus,
+    )
     try:
         sandbox.start()
     except OSError as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import random
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncssh
@@ -23,12 +26,13 @@ from dropstream.sandbox.ssh_server import Fault
 from dropstream.sandbox.state import Doc, Secrets, StateFolder
 
 DEMO, TRY = seed.MERCHANTS["demo"], seed.MERCHANTS["try"]
-ACCOUNTS = {
+NAMES = {
     DEMO: "Demo merchant",
     TRY: "Your merchant",
     seed.MERCHANTS["try2"]: "Your second merchant",
     seed.MERCHANTS["try3"]: "Your third merchant",
 }
+ENDPOINTS_SPARE = 16
 KEY_TYPES = re.compile(r"ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)")
 KEY_LIMIT = 2048
 REPORTS_KEPT = 300
@@ -89,6 +93,11 @@ class Account:
                 return doc
         raise KeyError(reference)
 
+    def next_reference(self) -> str:
+        """Return the number after the highest."""
+        numbers = (int(d["reference"]) for d in self.orders if d["reference"].isdigit())
+        return str(max(numbers, default=1000) + 1)
+
     def take_stock(self, row: dict[str, str], file: str) -> None:
         """Replace the figure of one variant in one warehouse."""
         self.stock[row["VARIANT_ID"], row["WAREHOUSE_ID"]] = StockRow(
@@ -125,6 +134,7 @@ class InventoryPlanner:
         secrets: Secrets,
         journal: Journal,
         *,
+        merchants: dict[str, str],
         skus: int,
         sync_lead_s: float,
         folder_names: dict[str, str],
@@ -134,13 +144,18 @@ class InventoryPlanner:
         self.journal = journal
         self.lock = threading.RLock()
         self.sync_lead_s = sync_lead_s
+        self._skus = skus
+        self._random = random.Random()  # noqa: S311 - made-up orders
         self.folder_names = {entity: entity for entity in FOLDERS} | folder_names
         self.api = Api(self)
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
         self.answers: list[Callable[[Request], Response | None]] = []
         """Scripted API answers, each asked in turn; the first Response wins, None
         leaves the request to the next one and at last to IP itself."""
-        self.accounts = {i: self._load(i, name, skus) for i, name in ACCOUNTS.items()}
+        self.accounts = {
+            account_id: self._load(account_id, NAMES.get(account_id, user), skus)
+            for user, account_id in merchants.items()
+        }
         self._load_drops()
         self.ssh = DropSide("ip", self, state, secrets, journal)
 
@@ -153,7 +168,12 @@ class InventoryPlanner:
         """Answer an API request: logged, then scripted, then as IP would."""
         self.requests.append(request)
         self.journal.add(
-            "api", self.account_name(request), request.method, request.path
+            "api",
+            self.account_name(request),
+            request.method,
+            request.path,
+            len(request.body),
+            hashlib.sha256(request.body).hexdigest() if request.body else "",
         )
         for script in list(self.answers):
             response = script(request)
@@ -196,13 +216,34 @@ class InventoryPlanner:
                     raise KeyRefused("This key belongs to another account.")
                 return known
             taken = {drop.endpoint for drop in self.drops()}
-            free = [e for e in self.secrets.endpoints() if e not in taken]
+            free = [e for e in self.endpoints() if e not in taken]
             if not free:
                 raise KeyRefused("All endpoints of the sandbox are in use.")
             drop = self._drop(free[0], account_id, line)
             account.drops.append(drop)
             self.save_drops()
             return drop
+
+    def endpoints(self) -> list[str]:
+        """Return the host names that connections get."""
+        return self.secrets.endpoints(len(self.accounts) + ENDPOINTS_SPARE)
+
+    def make_order(self, account_id: str) -> Doc:
+        """Let the merchant order a few variants from a vendor; return the order."""
+        with self.lock:
+            account = self.accounts[account_id]
+            reference = account.next_reference()
+            numbers = self._random.sample(range(1, 1 + self._skus), 3)
+            lines: list[seed.Line] = [
+                (number, self._random.randrange(2, 60), 0) for number in numbers
+            ]
+            doc = seed.order(account_id, reference, "ORDERED", lines)
+            now = seed.stamp(datetime.now(UTC))
+            doc |= {"created_at": now, "updated_at": now, "last_modified": now}
+            account.orders.append(doc)
+            self.save_orders(account)
+            self.journal.add("api", account_id, "ordered", doc["id"])
+            return doc
 
     def drops(self) -> list[Drop]:
         """Return the drops of all accounts."""

@@ -114,11 +114,7 @@ class Api:
         items = fields.get("items", [])
         if not isinstance(items, list):
             raise Refused(500, "items is a list")
-        number = max(
-            (int(d["reference"]) for d in account.orders if d["reference"].isdigit()),
-            default=1000,
-        )
-        doc = seed.order(account.account_id, str(number + 1), "DRAFT", [])
+        doc = seed.order(account.account_id, account.next_reference(), "DRAFT", [])
         doc["items"] = [self._new_item(account, row) for row in items]
         self._merge(doc, fields)
         self._touch(account, doc)

@@ -106,6 +106,7 @@ class DropFiles(Files):
             await self.step("close", upload.path, upload.size)
         upload.file.close()
         os.utime(upload.spool)  # uploaded now, not when the last bytes came
+        self.appeared(upload.path, upload.spool)
         with self.side.planner.lock:
             os.replace(upload.spool, upload.final)
         if not self.cut_off:

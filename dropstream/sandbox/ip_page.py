@@ -143,7 +143,12 @@ def _orders(account: Account) -> Html:
         for doc in account.orders
     ]
     head = ["Number", "Status", "Type", "Vendor", "Warehouse", "#Ordered", "#Received"]
-    return tag("section", tag("h2", "Purchase orders"), table(head, rows, "No orders."))
+    return tag(
+        "section",
+        tag("h2", "Purchase orders"),
+        button("/ip/order", "Make an order", account=account.account_id),
+        table(head, rows, "No orders."),
+    )
 
 
 def _files(sandbox: Sandbox, account: Account) -> Html:

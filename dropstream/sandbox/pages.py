@@ -121,6 +121,13 @@ def sync(sandbox: Sandbox, request: Request) -> Response:
     return redirect(f"/ip/?account={account.account_id}")
 
 
+def order(sandbox: Sandbox, request: Request) -> Response:
+    """Let the merchant make a purchase order."""
+    account = _account(sandbox, request.form())
+    sandbox.ip.make_order(account.account_id)
+    return redirect(f"/ip/?account={account.account_id}")
+
+
 def change_host_key(sandbox: Sandbox, request: Request) -> Response:
     """Show another host key from now on, as a renewed or a false server would."""
     side = request.form().get("side", "")
@@ -193,6 +200,7 @@ READS: dict[str, View] = {
 FORMS: dict[str, View] = {
     "/ip/connections": connect,
     "/ip/sync": sync,
+    "/ip/order": order,
     "/host-key": change_host_key,
     "/warehouse/stock": change_stock,
     "/warehouse/full": report_full,

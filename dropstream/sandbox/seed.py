@@ -30,6 +30,11 @@ Line = tuple[int, float, float]
 """SKU number, quantity ordered, quantity received."""
 
 
+def more_merchants(count: int) -> dict[str, str]:
+    """Return further merchants, as many as a load test wants."""
+    return {f"m{number:03}": f"{700_000 + number}" for number in range(1, count + 1)}
+
+
 def sku(number: int) -> str:
     """Return the SKU of a catalogue number, as ``SKU-00001``."""
     return f"SKU-{number:05d}"

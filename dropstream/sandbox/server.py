@@ -40,6 +40,8 @@ class Sandbox:
         http_port: int = 0,
         *,
         with_ip: bool = True,
+        more_merchants: int = 0,
+        journal_file: Path | None = None,
         skus: int = SKUS,
         tick_s: float | None = 1.0,
         sync_s: float | None = 5.0,
@@ -50,7 +52,8 @@ class Sandbox:
     ) -> None:
         self.state = StateFolder(Path(state_dir).absolute())
         self.secrets = Secrets(self.state)
-        self.journal = Journal()
+        self.journal = Journal(journal_file)
+        self.merchants = seed.MERCHANTS | seed.more_merchants(more_merchants)
         self.sync_s = sync_s
         self.tick_s = tick_s
         self.facts: Doc = {}
@@ -58,6 +61,7 @@ class Sandbox:
             self.state,
             self.secrets,
             self.journal,
+            merchants=self.merchants,
             skus=skus,
             stock_interval_s=stock_interval_s,
             receipt_delay_s=receipt_delay_s,
@@ -78,6 +82,7 @@ class Sandbox:
             self.state,
             self.secrets,
             self.journal,
+            merchants=self.merchants,
             skus=skus,
             sync_lead_s=sync_lead_s,
             folder_names=folder_names or {},
@@ -149,6 +154,7 @@ class Sandbox:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._loop_thread.join()
         self._loop.close()
+        self.journal.close()
 
     async def _end_loop_work(self) -> None:
         for side in self._sides():
@@ -221,8 +227,8 @@ class Sandbox:
         if self._ip is not None:
             facts["api_url"] = f"{url}/"
             port = self._ip.ssh.port
-            hosts += [f"{e}=127.0.0.1:{port}" for e in self.secrets.endpoints()]
-            for name, account_id in seed.MERCHANTS.items():
+            hosts += [f"{e}=127.0.0.1:{port}" for e in self._ip.endpoints()]
+            for name, account_id in self.merchants.items():
                 key = self._ip.accounts[account_id].key
                 people[name] |= {"account_id": account_id, "api_key": key}
         return facts | {"outbound_hosts": ",".join(hosts)} | people

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,14 @@ class Files(asyncssh.SFTPServer):
             except DropConnection:
                 self.connection.abort()
                 raise asyncssh.SFTPConnectionLost("connection dropped") from None
+
+    def appeared(self, path: bytes, file: Path) -> None:
+        """Log that a file can be seen under a name from now on, and its content."""
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        shown = path.decode("utf-8", "replace")
+        size = file.stat().st_size
+        self.side.journal.add(self.side.name, self.who, "appeared", shown, size, digest)
 
     def shown_path(self, file: object) -> bytes:
         """Return the path of an open file as its client knows it."""
@@ -111,13 +121,20 @@ class Files(asyncssh.SFTPServer):
         async with self.turn:
             await self.step("rename", newpath)
             super().rename(oldpath, newpath)
+            self._moved(newpath)
             await self.step("renamed", newpath)
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
         async with self.turn:
             await self.step("rename", newpath)
             super().posix_rename(oldpath, newpath)
+            self._moved(newpath)
             await self.step("renamed", newpath)
+
+    def _moved(self, path: bytes) -> None:
+        real = Path(os.fsdecode(self.map_path(path)))
+        if real.is_file():
+            self.appeared(path, real)
 
     async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         await self.step("mkdir", path)

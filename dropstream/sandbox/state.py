@@ -13,8 +13,6 @@ import asyncssh
 
 Doc = dict[str, Any]
 
-ENDPOINT_COUNT = 20
-
 
 class StateFolder:
     """A folder of JSON documents, each replaced in one step and readable by us only."""
@@ -83,13 +81,16 @@ class Secrets:
         """Return the warehouse user's password, safe inside a URL."""
         return str(self._keep("passwords", user, secrets.token_hex(12)))
 
-    def endpoints(self) -> list[str]:
-        """Return the pool of host names that IP hands out."""
-        made = [
-            f"s-{secrets.token_hex(9)[:17]}.server.transfer.us-east-1.amazonaws.com"
-            for _ in range(ENDPOINT_COUNT)
-        ]
-        return list(self._keep("endpoints", "pool", made))
+    def endpoints(self, count: int) -> list[str]:
+        """Return the pool of host names that IP hands out, at least so many."""
+        pool: list[str] = self._keep("endpoints", "pool", [])
+        if len(pool) < count:
+            pool += [
+                f"s-{secrets.token_hex(9)[:17]}.server.transfer.us-east-1.amazonaws.com"
+                for _ in range(count - len(pool))
+            ]
+            self._state.save(self.FILE, self._doc)
+        return list(pool)
 
     def port(self, side: str) -> int:
         """Return the port used last time, 0 when there is none."""

@@ -7,6 +7,7 @@ receipts from it). Files appear in ``/out`` under their name only when complete.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import random
@@ -106,18 +107,20 @@ class Warehouse:
         secrets: Secrets,
         journal: Journal,
         *,
+        merchants: Iterable[str],
         skus: int,
         stock_interval_s: float | None,
         receipt_delay_s: float,
     ) -> None:
         self.lock = threading.RLock()
         self.state = state
+        self.journal = journal
         self.stock_interval_s = stock_interval_s
         self.receipt_delay_s = receipt_delay_s
         self.ssh = WarehouseSide("warehouse", self, state, secrets, journal)
         self._random = random.Random()  # noqa: S311 - made-up stock
         self._stock_due = math.inf
-        self.users = {name: self._load(name, secrets, skus) for name in seed.MERCHANTS}
+        self.users = {name: self._load(name, secrets, skus) for name in merchants}
 
     @property
     def sftp_faults(self) -> list[Fault]:
@@ -246,6 +249,12 @@ class Warehouse:
                 user.rejected.append([path.name, str(error)])
             else:
                 self._take(user, order)
+                content = path.read_bytes()
+                digest = hashlib.sha256(content).hexdigest()
+                self.journal.add(
+                    *("warehouse", user.name, "taken"),
+                    *(f"/in/{path.name}", len(content), digest),
+                )
             self._save(user)
             path.replace(user.store / f"{time.time():.6f}_{path.name[-40:]}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dropstream.sandbox.http_server import Response
-from dropstream.sandbox.ip import ACCOUNTS
+from dropstream.sandbox.ip import NAMES
 from dropstream.sandbox.markup import (
     Content,
     Html,
@@ -49,7 +49,7 @@ def show(sandbox: Sandbox, user: User) -> Response:
 
 def _whose(user: str) -> str:
     """Return the name that Inventory Planner's page has for the same merchant."""
-    return ACCOUNTS[MERCHANTS[user]]
+    return NAMES.get(MERCHANTS.get(user, ""), user)
 
 
 def _log_in(sandbox: Sandbox, user: User) -> Html:
