@@ -1,6 +1,7 @@
 """A connection and all that flows through it; one concern a file."""
 
 from connections.models.activity import Activity
+from connections.models.alerts import Alert
 from connections.models.checks import CheckRun
 from connections.models.connection import (
     Channel,
@@ -23,6 +24,7 @@ from connections.models.stock import StockLevel, StockReport
 
 __all__ = [
     "Activity",
+    "Alert",
     "Channel",
     "CheckRun",
     "Connection",

@@ -1,0 +1,1 @@
+"""What people must be told: raised by failures and by queries, closed by recovery."""
