@@ -8,7 +8,7 @@ from connections.checks import execute as checks
 from connections.checks import subjects
 from connections.models import ConnectionDraft
 from connections.orders import jobs as orders
-from connections.runs import execute, queue
+from connections.runs import execute, queue, schedule
 from connections.runs.jobs import (
     ORDERS_IMPORT,
     ORDERS_STATUS,
@@ -28,7 +28,7 @@ WORK = {
 @shared_task
 def tick() -> None:
     """Find due work and ring for it; anything missed is found at the next tick."""
-    queue.make_due()
+    schedule.make_due()
     queue.reap()
     queue.ring_due()
     checks.tend()

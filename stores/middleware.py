@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from stores import audit
+from stores.models.people import zone_named
 from stores.models.tenant import membership_of
 
 
@@ -28,7 +28,7 @@ class PersonMiddleware:
         try:
             membership = membership_of(request.user)
             zone = membership.account.time_zone if membership else "UTC"
-            with timezone.override(zoneinfo.ZoneInfo(zone)):
+            with timezone.override(zone_named(zone)):
                 response = self.get_response(request)
         finally:
             audit.origin.reset(token)

@@ -6,14 +6,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.models import Channel, Schedule, SyncRun
-from connections.runs import execute, queue
+from connections.runs import execute, queue, schedule
 from connections.runs.jobs import JOBS
 from connections.tasks import WORK
 
 
 def drain() -> list[SyncRun]:
     """Make due what is due and do each due run once; return the runs as they ended."""
-    queue.make_due()
+    schedule.make_due()
     done: list[int] = []
     while run := _due().exclude(pk__in=done).order_by("due_at", "pk").first():
         execute.execute(run.pk, WORK)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from stores.models import Merchant, Store, User, Warehouse
 from stores.models.tenant import TenantModel, TenantQuerySet
+
+DAY = 24 * 60  # minutes
 
 
 class ConnectionQuerySet(TenantQuerySet["Connection"]):
@@ -117,27 +121,78 @@ class Channel(TenantModel):
 
 
 class Schedule(TenantModel):
-    """A rule that makes a job of a channel due every so many minutes."""
+    """A rule that makes a job of a channel due; several of one job stack.
+
+    `runs/rules.py` says what the values mean. `next_due_at` is null while the channel or
+    its connection is off, so that off rows never stand in the way of the due index.
+    """
+
+    class Kind(models.TextChoices):
+        MINUTELY = "minutely", _("Minutely")
+        HOURLY = "hourly", _("Hourly")
+        DAILY = "daily", _("Daily")
+        FLEXIBLE = "flexible", _("Flexible")
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="schedules")
     job = models.CharField(max_length=40)
     every_minutes = models.PositiveIntegerField()
+    # Defaults in the database as well: the version before writes none of them.
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind,
+        default=Kind.MINUTELY,
+        db_default=Kind.MINUTELY.value,
+    )
+    at = models.TimeField(default=time.min, db_default=time.min)
+    weekdays = models.PositiveSmallIntegerField(default=127, db_default=127)
+    start_hour = models.PositiveSmallIntegerField(default=0, db_default=0)
+    end_hour = models.PositiveSmallIntegerField(default=23, db_default=23)
     next_due_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["pk"]
         constraints = [
             models.CheckConstraint(
-                name="connections_schedule_every", condition=Q(every_minutes__gte=1)
+                name="connections_schedule_shape",
+                condition=(
+                    Q(kind="minutely")
+                    | Q(
+                        kind="hourly",
+                        every_minutes__in=[60 * hours for hours in range(1, 25)],
+                        at__lt=time(1),
+                    )
+                    | Q(
+                        kind="daily",
+                        every_minutes__in=[DAY * days for days in range(1, 32)],
+                    )
+                    | Q(
+                        kind="flexible",
+                        every_minutes__lte=DAY,
+                        weekdays__range=(1, 127),
+                        start_hour__lte=F("end_hour"),
+                        end_hour__lte=23,
+                    )
+                ),
+            ),
+            # The minimums of runs/jobs.py, said once more to whoever writes rows.
+            models.CheckConstraint(
+                name="connections_schedule_minimum",
+                condition=Q(every_minutes__gte=15)
+                & (Q(every_minutes__gte=60) | ~Q(job="stock_changes"))
+                & (Q(every_minutes__gte=DAY) | ~Q(job="stock_full")),
             ),
         ]
         indexes = [
             # The tick: what is due, and nothing else.
-            models.Index(fields=["next_due_at"], name="connections_schedule_due"),
+            models.Index(
+                fields=["next_due_at"],
+                condition=Q(next_due_at__isnull=False),
+                name="connections_schedule_due",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.job} every {self.every_minutes} min"
+        return f"{self.job} {self.kind} {self.every_minutes} min"
 
 
 class Location(TenantModel):

@@ -12,13 +12,18 @@ from connections.models import Channel
 
 @dataclass(frozen=True)
 class Job:
-    """A kind of run. `every_minutes` is its default; None: only by hand."""
+    """A kind of run. `every_minutes` is its default; None: only by hand.
+
+    No rule may make it due more often than every `minimum_minutes`; the table's
+    constraint says the same.
+    """
 
     slug: str
     channel: Channel.Type
     label: str | Promise
     run_label: str | Promise
     every_minutes: int | None
+    minimum_minutes: int
     # Works on settings that a person changed: asked for at once when they are saved.
     on_change: bool = False
 
@@ -29,7 +34,8 @@ STOCK_CHANGES = Job(
     Channel.Type.INVENTORY,
     _("Inventory update"),
     _("Update inventory"),
-    60,
+    every_minutes=60,
+    minimum_minutes=60,
     on_change=True,
 )
 STOCK_FULL = Job(
@@ -37,14 +43,16 @@ STOCK_FULL = Job(
     Channel.Type.INVENTORY,
     _("Full inventory update"),
     _("Full inventory update"),
-    None,
+    every_minutes=None,
+    minimum_minutes=24 * 60,
 )
 ORDERS_IMPORT = Job(
     "orders_import",
     Channel.Type.PURCHASE_ORDERS,
     _("Import"),
     _("Import now"),
-    15,
+    every_minutes=15,
+    minimum_minutes=15,
     on_change=True,
 )
 ORDERS_STATUS = Job(
@@ -52,7 +60,8 @@ ORDERS_STATUS = Job(
     Channel.Type.PURCHASE_ORDERS,
     _("Status update"),
     _("Update status now"),
-    240,
+    every_minutes=240,
+    minimum_minutes=15,
 )
 
 JOBS = {

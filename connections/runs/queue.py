@@ -1,4 +1,4 @@
-"""The row is the queue: make runs due, ring the bell, free what dead workers left."""
+"""The row is the queue: add runs, ring the bell, free what dead workers left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from celery import current_app
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -86,45 +86,6 @@ def _send(task: str, row_id: int) -> None:
         current_app.send_task(task, args=[row_id], retry=False)
     except OperationalError:
         log.warning("bell not rung", extra={"task": task, "row": row_id})
-
-
-def make_due() -> int:
-    """Turn due schedules of live channels into runs; missed slots become one.
-
-    One statement, so that a double tick makes each run once (Q10, Q11): the schedule
-    rows are locked by whoever comes first and skipped by the other.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH due AS (
-                SELECT s.id, s.channel_id, s.job, s.account_id,
-                       c.id AS connection_id, c.store_id
-                FROM connections_schedule s
-                JOIN connections_channel ch ON ch.id = s.channel_id
-                JOIN connections_connection c ON c.id = ch.connection_id
-                WHERE s.next_due_at <= now()
-                  AND ch.enabled_at IS NOT NULL AND c.enabled_at IS NOT NULL
-                ORDER BY s.next_due_at
-                LIMIT %(batch)s
-                FOR UPDATE OF s SKIP LOCKED
-            ), moved AS (
-                UPDATE connections_schedule s
-                SET next_due_at = now() + s.every_minutes * interval '1 minute' / %(speed)s
-                FROM due WHERE due.id = s.id
-            )
-            INSERT INTO connections_syncrun
-                (public_id, account_id, connection_id, channel_id, store_id, job, state,
-                 trigger, due_at, attempts, error_code, error_side, error_detail,
-                 counts, created_at)
-            SELECT gen_random_uuid(), account_id, connection_id, channel_id, store_id,
-                   job, 'queued', 'schedule', now(), 0, '', 'store', '', '{}', now()
-            FROM due
-            ON CONFLICT DO NOTHING
-            """,
-            {"batch": BATCH, "speed": settings.DEMO_CLOCK_SPEED},
-        )
-        return int(cursor.rowcount)
 
 
 def reap() -> int:

@@ -1,13 +1,19 @@
-"""Turn connections and channels on and off (dropstream.md §3)."""
+"""Turn connections and channels on and off (dropstream.md §3).
+
+Schedules are due at once when both switches are on, and never while one is off. Each
+service locks the connection's row first, so that two of them cannot break that.
+"""
 
 from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections.models import Channel, Connection, OffPeriod, Schedule, SyncRun
 from connections.runs.jobs import jobs_of
+from connections.runs.schedule import lock_switches
 from stores import audit
 from stores.models import User
 
@@ -43,7 +49,8 @@ def enable_connection(connection: Connection, *, by: User | None) -> None:
         return
     connection.enabled_at = now
     OffPeriod.objects.filter(connection=connection, ended_at=None).update(ended_at=now)
-    Schedule.objects.filter(channel__connection=connection).update(next_due_at=now)
+    schedules = Schedule.objects.filter(channel__connection=connection)
+    schedules.filter(channel__enabled_at__isnull=False).update(next_due_at=Now())
     audit.record("connection.enabled", connection, by=by)
 
 
@@ -58,24 +65,29 @@ def disable_connection(connection: Connection, *, by: User | None) -> None:
         connection=connection,
         started_at=timezone.now(),
     )
+    Schedule.objects.filter(channel__connection=connection).update(next_due_at=None)
     _drop_waiting(SyncRun.objects.filter(connection=connection))
     audit.record("connection.disabled", connection, by=by)
 
 
 @transaction.atomic
 def enable_channel(channel: Channel, *, by: User) -> None:
-    """Turn a channel on; its schedules are due at once. Idempotent."""
+    """Turn a channel on; its schedules are due at once, if the connection is on."""
+    owner = lock_switches(channel)
     if not _switch(Channel, channel.pk, on=True):
         return
-    channel.schedules.update(next_due_at=timezone.now())
+    if owner.is_on:
+        channel.schedules.update(next_due_at=Now())
     audit.record("channel.enabled", channel, by=by)
 
 
 @transaction.atomic
 def disable_channel(channel: Channel, *, by: User) -> None:
     """Pause one flow; its schedule stays. Idempotent."""
+    lock_switches(channel)
     if not _switch(Channel, channel.pk, on=False):
         return
+    channel.schedules.update(next_due_at=None)
     _drop_waiting(SyncRun.objects.filter(channel=channel))
     audit.record("channel.disabled", channel, by=by)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -25,6 +26,14 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def zone_named(name: str) -> zoneinfo.ZoneInfo:
+    """An account's zone; UTC where the system does not know it: one typo stops nobody."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return zoneinfo.ZoneInfo("UTC")
 
 
 class UserManager(BaseUserManager["User"]):

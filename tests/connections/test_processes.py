@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from connections.models import Delivery, SyncRun
-from connections.runs import queue, switch
+from connections.runs import queue, schedule, switch
 from tests.factories import Line
 from tests.lab.workers import Workers, real_workers
 
@@ -103,7 +103,7 @@ def test_work_is_done_though_redis_forgot_it(
 ) -> None:
     """Q5: the bell is lost before anybody heard it, and once more in mid-run."""
     gate = Gate(stock_line, at=2)
-    queue.make_due()
+    schedule.make_due()
     assert queue.ring_due() == 1
     assert bell.llen("runs") == 1
     bell.flushdb()

@@ -21,7 +21,7 @@ from connections.models import (
     StockLevel,
     SyncRun,
 )
-from connections.runs import queue
+from connections.runs import schedule
 from stores import access
 from stores.access import Action
 from stores.models import Merchant, Store, Warehouse
@@ -58,7 +58,7 @@ def test_people_see_their_own_rows_alone(
     cast: Cast, rows: dict[str, Connection], who: str, seen: set[str]
 ) -> None:
     """T1: every tenant table, by the one narrowing."""
-    queue.make_due()
+    schedule.make_due()
     person = getattr(cast, who)
     wanted = {rows[name].pk for name in seen}
     connections = Connection.objects.filter(pk__in=wanted)
@@ -85,7 +85,7 @@ def test_people_see_their_own_rows_alone(
 def test_nobody_sees_anything_without_a_membership(
     cast: Cast, rows: dict[str, Connection], model: type[models.Model]
 ) -> None:
-    queue.make_due()
+    schedule.make_due()
     manager: Any = model._default_manager
     assert not manager.for_user(AnonymousUser()).exists()
     assert not manager.for_user(cast.onboarding).exists()

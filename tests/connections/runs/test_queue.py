@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,31 +10,16 @@ import pytest
 from django.db import connection as database
 from django.utils import timezone
 
-from connections.models import Channel, Schedule, StoreLease, SyncRun
-from connections.runs import execute, queue, switch
+from connections.models import Channel, StoreLease, SyncRun
+from connections.runs import execute, queue, schedule, switch
 from connections.runs.context import RunContext
 from connections.runs.jobs import JOBS
 from connections.wire.errors import WireError
 from stores.models import AuditEvent
-from tests import factories
 from tests.engine import drain, enqueue, make_schedules_due
 from tests.factories import Line
 
 LONGEST_S = 10
-
-
-@pytest.fixture
-def channel(transactional_db: None) -> Channel:
-    """The stock channel of a connection that is on; no far side answers."""
-    brand = factories.merchant(factories.account())
-    made = factories.connection(factories.store(brand), factories.warehouse(brand))
-    return made.channels.get(type=Channel.Type.INVENTORY)
-
-
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        yield pool
 
 
 def due(run: SyncRun) -> SyncRun:
@@ -52,57 +36,6 @@ def attempt(run: SyncRun, error: Exception) -> SyncRun:
     execute.execute(due(run).pk, {run.job: work})
     run.refresh_from_db()
     return run
-
-
-def test_turning_a_connection_on_makes_its_schedules_due_at_once(
-    channel: Channel,
-) -> None:
-    """design.md §3, Channel → work."""
-    assert queue.make_due() == 3
-    assert set(SyncRun.objects.values_list("job", flat=True)) == {
-        "stock_changes",
-        "orders_import",
-        "orders_status",
-    }
-
-
-def test_missed_slots_become_one_run(channel: Channel) -> None:
-    """Q10: an hour without a tick is one catch-up, and the clock starts anew."""
-    long_ago = timezone.now() - timedelta(days=3)
-    Schedule.objects.update(next_due_at=long_ago)
-    assert queue.make_due() == 3
-    assert queue.make_due() == 0
-    schedule = Schedule.objects.get(job="stock_changes")
-    assert schedule.next_due_at is not None
-    left = schedule.next_due_at - timezone.now()
-    assert timedelta(minutes=59) < left <= timedelta(minutes=60)
-
-
-def test_a_schedule_comes_due_again_without_doubling_a_waiting_run(
-    channel: Channel,
-) -> None:
-    queue.make_due()
-    make_schedules_due()
-    assert queue.make_due() == 0
-    assert SyncRun.objects.count() == 3
-
-
-def test_many_ticks_at_once_make_each_run_once(
-    channel: Channel, threads: ThreadPoolExecutor
-) -> None:
-    """Q10, Q11."""
-    gate = threading.Barrier(8)
-
-    def tick() -> int:
-        try:
-            gate.wait(LONGEST_S)
-            return queue.make_due()
-        finally:
-            database.close()
-
-    made = [threads.submit(tick) for _ in range(8)]
-    assert sum(done.result(LONGEST_S) for done in made) == 3
-    assert SyncRun.objects.count() == 3
 
 
 def test_many_workers_rung_for_one_run_do_it_once(
@@ -214,7 +147,7 @@ def test_bells_are_rung_once_and_again_when_nobody_came(
     channel: Channel,
 ) -> None:
     """Q5."""
-    queue.make_due()
+    schedule.make_due()
     assert queue.ring_due() == 3
     assert queue.ring_due() == 0
     SyncRun.objects.update(rung_at=timezone.now() - timedelta(hours=1))
