@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from connections.deliveries import bytes as file_bytes
 from connections.deliveries.names import new_name
+from connections.failpoints import failpoint
 from connections.models import Channel, Delivery
 
 
@@ -37,6 +38,7 @@ def build(
     written = file_bytes.write(delivery, pieces)
     delivery.size, delivery.sha256 = written.size, written.sha256
     delivery.save(update_fields=["size", "sha256"])
+    failpoint("delivery.building")
     return delivery
 
 

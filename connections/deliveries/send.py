@@ -12,6 +12,7 @@ from enum import Enum
 from django.utils import timezone
 
 from connections.deliveries import bytes as file_bytes
+from connections.failpoints import failpoint
 from connections.models import Delivery
 from connections.problems import Problem
 from connections.runs.context import RunContext
@@ -52,7 +53,7 @@ def send(
         return
     _start(context, delivery, folder)
     if visibility is Visibility.ON_CLOSE:
-        sftp.upload(path, file_bytes.read(delivery))
+        _upload(delivery, sftp, path)
     else:
         _upload_hidden(context, delivery, sftp, path)
     _check_size(delivery, sftp, path)
@@ -90,11 +91,22 @@ def _start(context: RunContext, delivery: Delivery, folder: str) -> None:
         delivery.save(update_fields=["state", "attempts", "folder", "first_attempt_at"])
 
 
+def _upload(delivery: Delivery, sftp: Sftp, path: str) -> None:
+    def on_progress(answered: int) -> None:
+        failpoint("delivery.bytes_sent")
+        if answered == delivery.size:
+            failpoint("delivery.closing")
+
+    failpoint("delivery.started")
+    sftp.upload(path, file_bytes.read(delivery), on_progress=on_progress)
+    failpoint("delivery.closed")
+
+
 def _upload_hidden(
     context: RunContext, delivery: Delivery, sftp: Sftp, path: str
 ) -> None:
     hidden = hidden_path(path)
-    sftp.upload(hidden, file_bytes.read(delivery))
+    _upload(delivery, sftp, hidden)
     _check_size(delivery, sftp, hidden)
     if _size(sftp, path) is not None:
         sftp.remove(hidden)
@@ -103,7 +115,9 @@ def _upload_hidden(
     with context.effect():
         delivery.state = Delivery.State.RENAMING
         delivery.save(update_fields=["state"])
+    failpoint("delivery.renaming")
     sftp.rename(hidden, path)
+    failpoint("delivery.renamed")
 
 
 def _check_size(delivery: Delivery, sftp: Sftp, path: str) -> None:
@@ -114,6 +128,7 @@ def _check_size(delivery: Delivery, sftp: Sftp, path: str) -> None:
     size = _size(sftp, path)
     if size is not None and size != delivery.size:
         raise WireError("size_mismatch", f"{size} of {delivery.size} bytes")
+    failpoint("delivery.size_checked")
 
 
 def _size(sftp: Sftp, path: str) -> int | None:
@@ -139,3 +154,5 @@ def _record(context: RunContext, delivery: Delivery, on_delivered: OnDelivered) 
         delivery.error_code = ""
         delivery.save(update_fields=["state", "delivered_at", "error_code"])
         on_delivered(delivery)
+        failpoint("delivery.recording")
+    failpoint("delivery.recorded")

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from connections.deliveries import build, send
 from connections.deliveries.send import Visibility
+from connections.failpoints import failpoint
 from connections.models import (
     Channel,
     Connection,
@@ -79,7 +80,9 @@ def _unfinished(context: RunContext) -> list[Delivery]:
 
 def _build(context: RunContext, order: PurchaseOrder) -> Delivery:
     with context.effect():
-        return _commit(context.channel, order)
+        delivery = _commit(context.channel, order)
+    failpoint("delivery.built")
+    return delivery
 
 
 def _commit(channel: Channel, order: PurchaseOrder) -> Delivery:

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from connections import platforms
+from connections.failpoints import failpoint
 from connections.models import (
     Connection,
     HandOver,
@@ -39,6 +40,8 @@ def import_orders(context: RunContext, session: OrderSession) -> None:
                 )
         with context.fenced():
             _store(context, readable)
+            failpoint("orders.storing")
+        failpoint("orders.stored")
 
 
 def _store(context: RunContext, remote: Sequence[RemoteOrder]) -> None:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from connections.failpoints import failpoint
 from connections.models import (
     Connection,
     PurchaseOrder,
@@ -66,6 +67,8 @@ def read_receipts(context: RunContext) -> None:
                 # All of a file or nothing: half of it would make its name a read one.
                 with context.fenced():
                     new = [_apply(context, file.name, reported) for reported in found]
+                    failpoint("receipts.applying")
+                failpoint("receipts.applied")
                 if any(new):
                     context.count("files_read")
                 else:

@@ -14,6 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from connections import platforms
+from connections.failpoints import failpoint
 from connections.models import PurchaseOrder
 from connections.models.activity import note
 from connections.platforms import Acknowledgement, OrderSession, RemoteOrder
@@ -95,7 +96,9 @@ def _write_quantities(
     }
     if owed:
         _intend(context, order, f"received {sorted(owed.items())}")
+        failpoint("quantities.intended")
         session.set_received(order.external_id, owed)
+        failpoint("quantities.written")
         remote = _readable(session, order)
         there = {line.external_id: line.received for line in remote.lines}
         if any(
@@ -112,6 +115,7 @@ def _write_quantities(
             line.save(update_fields=["received_there"])
         if owed:
             _note(context, order, "order_quantities_sent", lines=len(owed))
+    failpoint("quantities.recorded")
     return remote
 
 
@@ -125,7 +129,9 @@ def _write_status(
 ) -> None:
     if not same(remote.status, status):
         _intend(context, order, f"status {status}")
+        failpoint("status.intended")
         session.set_status(order.external_id, status)
+        failpoint("status.written")
         remote = _readable(session, order)
         if not same(remote.status, status):
             raise Problem("echo_mismatch", f"status is {remote.status}")
@@ -138,6 +144,7 @@ def _write_status(
             update_fields=["acknowledged_at", "acknowledgement", "remote_status"]
         )
         _note(context, order, "order_acknowledged", status=status)
+    failpoint("status.recorded")
 
 
 def _readable(session: OrderSession, order: PurchaseOrder) -> RemoteOrder:

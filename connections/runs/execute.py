@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from connections.failpoints import failpoint
 from connections.models import Channel, SyncRun
 from connections.problems import Problem
 from connections.runs import lease as leases
@@ -36,6 +37,7 @@ def execute(run_id: int, work: Mapping[str, Work]) -> None:
     started = {"run": str(run.public_id), "job": run.job, "attempt": run.attempts}
     log.info("run started", extra=started)
     try:
+        failpoint("run.claimed")
         with lease.kept():
             _work(context, work)
     except LeaseLostError:
@@ -88,7 +90,9 @@ def _work(context: RunContext, work: Mapping[str, Work]) -> None:
         log.exception("run broke", extra={"run": str(context.run.public_id)})
         _stop(context, Problem("internal_error"))
     else:
+        failpoint("run.worked")
         _finish(context, SyncRun.State.SUCCEEDED)
+        failpoint("run.recorded")
 
 
 def _stop(context: RunContext, error: WireError | Problem) -> None:

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from connections.deliveries.names import new_name
+from connections.failpoints import failpoint
 from connections.models import StockReport
 from connections.runs.context import RunContext
 from connections.stock import reports
@@ -157,6 +158,8 @@ def apply(
             locked.change_number = number
             locked.save(update_fields=["change_number"])
         row.update(changed=done.changed, change_number=done.change_number)
+        failpoint("report.applying")
+    failpoint("report.applied")
     return done
 
 

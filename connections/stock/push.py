@@ -10,6 +10,7 @@ from psycopg import sql
 from connections import platforms
 from connections.deliveries import build, send
 from connections.deliveries.send import Visibility
+from connections.failpoints import failpoint
 from connections.models import Channel, Delivery
 from connections.platforms import StockFile
 from connections.runs.context import RunContext
@@ -96,6 +97,7 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
         if not rows.count:
             delivery.delete()
             return None
+    failpoint("delivery.built")
     return delivery
 
 

@@ -16,6 +16,7 @@ from django.db import connection as database
 
 from dropstream.local.processes import dies_with_parent
 from dropstream.sandbox import Sandbox
+from tests.lab import failpoints
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # A second here is a minute in production.
@@ -32,11 +33,15 @@ class Workers:
         self._env = env
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start a worker on the threads pool, as design.md §3 says."""
+    def start_worker(self, armed: str = "") -> subprocess.Popen[bytes]:
+        """Start a worker on the threads pool, as design.md §3 says.
+
+        `armed`: fail-points as `failpoints.arm` takes them.
+        """
         return self._start(
             *("worker", "-Q", "runs,checks", "-P", "threads", "-c", "2"),
             *("--without-gossip", "--without-mingle", "-l", "INFO"),
+            armed=armed,
         )
 
     def start_tick(self) -> subprocess.Popen[bytes]:
@@ -63,13 +68,13 @@ class Workers:
         for process in list(self._running):
             self.kill(process)
 
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, *command: str, armed: str = "") -> subprocess.Popen[bytes]:
         name = f"{command[0]}-{len(list(self._logs.glob('*.log')))}.log"
         with (self._logs / name).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "dropstream", *command],
+                [sys.executable, "-m", "celery", "-A", "tests.lab.worker", *command],
                 cwd=ROOT,
-                env=self._env,
+                env=self._env | {failpoints.VARIABLE: armed},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
