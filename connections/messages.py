@@ -351,6 +351,16 @@ MESSAGES: dict[str, Message] = {
         _("Enter the received quantities in Inventory Planner by hand."),
         IP_PERSON,
     ),
+    # --- Found by looking
+    "nothing_delivered": Message(
+        _("This has not succeeded for several of its intervals."),
+        _("Data may be out of date on the other side. What is due is kept."),
+        _(
+            "See the connection's status for the cause; run it now. If nothing starts, "
+            "tell DropStream support."
+        ),
+        STAFF,
+    ),
     # --- Ourselves
     "worker_lost": Message(
         _("The worker stopped in the middle, several times."),

@@ -29,6 +29,8 @@ CODES: dict[str, Kind] = {
     "order_moved_there": Kind.NEEDS_PERSON,
     "echo_mismatch": Kind.NEEDS_PERSON,
     "order_lines_ambiguous": Kind.NEEDS_PERSON,
+    # Found by looking, not by a run that failed.
+    "nothing_delivered": Kind.NEEDS_PERSON,
     # Ourselves.
     "worker_lost": Kind.TRANSIENT,
     "internal_error": Kind.BUG,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
+from connections.alerts import silence
 from connections.checks import execute as checks
 from connections.checks import subjects
-from connections.models import ConnectionDraft
+from connections.models import ConnectionDraft, Heartbeat
 from connections.orders import jobs as orders
-from connections.runs import execute, queue, schedule
+from connections.runs import execute, heartbeat, queue, schedule
 from connections.runs.jobs import (
     ORDERS_IMPORT,
     ORDERS_STATUS,
@@ -32,6 +34,9 @@ def tick() -> None:
     queue.reap()
     queue.ring_due()
     checks.tend()
+    heartbeat.beat(Heartbeat.Kind.TICK)
+    if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
+        silence.look()
     ConnectionDraft.objects.expired().discard()
 
 

@@ -46,6 +46,14 @@ TICK_SECONDS = env_number("TICK_SECONDS", 15)
 LEASE_SECONDS = env_number("LEASE_SECONDS", 60)
 # A queued run whose bell got lost (Redis flushed) is rung again after this.
 RING_AGAIN_SECONDS = env_number("RING_AGAIN_SECONDS", 60)
+# Each worker writes a sign of life this often, while its consumer turns.
+WORKER_HEARTBEAT_SECONDS = env_number("WORKER_HEARTBEAT_SECONDS", 15)
+# Monitors and load balancers that ask /readyz every second cost one look in five.
+READINESS_CACHED_SECONDS = 5
+# A live channel whose job had no success for so many of its intervals raises an alert;
+# looked for every so many seconds.
+SILENT_INTERVALS = env_number("SILENT_INTERVALS", 3)
+SILENCE_CHECK_SECONDS = env_number("SILENCE_CHECK_SECONDS", 180)
 # The demo lets the minutes of schedules pass faster; refused by check --deploy.
 DEMO_CLOCK_SPEED = env_number("DEMO_CLOCK_SPEED", 1)
 
@@ -117,6 +125,8 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
     }
 }
+# A host that swallows packets must not hold a request, or a probe, for minutes.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// URL.")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -210,6 +220,8 @@ CSRF_COOKIE_NAME = "__Host-csrf" if SECURE else "csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_SSL_REDIRECT = SECURE
+# Machines ask on the inside, before TLS.
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_REFERRER_POLICY = "same-origin"

@@ -88,6 +88,9 @@ OURS = {
     "order_receive": Page(POST, STAFF, ids=("order",)),
 }
 
+# Answered to whoever reaches the port; they say next to nothing (A6).
+FOR_MACHINES = {"healthz": 200, "readyz": 200}
+
 # allauth's: what anonymous people and members get from GET; it asks nothing of ours.
 ALLAUTH = {
     "account_login": (200, 302),
@@ -165,6 +168,7 @@ def test_every_url_has_an_expectation() -> None:
     model_pages = [f"{model}_{page}" for model in ADMIN_MODELS for page in MODEL_PAGES]
     expected = {
         "home",
+        *FOR_MACHINES,
         *(f"connections:{name}" for name in OURS),
         *ALLAUTH,
         *(f"admin:{name}" for name in (*ADMIN, *model_pages)),
@@ -410,6 +414,20 @@ def test_a_check_approves_only_keys_that_it_found(scene: Scene, cast: Cast) -> N
 def test_the_start_page_leads_to_the_connections(scene: Scene) -> None:
     response = scene.client("staff").get("/")
     assert response.headers["Location"] == reverse("connections:list")
+
+
+@pytest.mark.parametrize("name", FOR_MACHINES)
+def test_addresses_for_machines_ask_nobody_who_they_are(
+    scene: Scene, name: str
+) -> None:
+    """A6, B4: the same to everybody; to be read only."""
+    answers = set()
+    for who in PEOPLE:
+        client = scene.client(who)
+        answers.add(client.get(reverse(name)).status_code)
+        for verb in ("POST", "PUT", "PATCH", "DELETE"):
+            assert client.generic(verb, reverse(name)).status_code == 405
+    assert answers == {FOR_MACHINES[name]}
 
 
 # --- Not ours

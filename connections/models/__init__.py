@@ -12,6 +12,7 @@ from connections.models.connection import (
 )
 from connections.models.delivery import Delivery, DeliveryChunk
 from connections.models.draft import ConnectionDraft
+from connections.models.heartbeat import Heartbeat
 from connections.models.orders import (
     HandOver,
     PurchaseOrder,
@@ -32,6 +33,7 @@ __all__ = [
     "Delivery",
     "DeliveryChunk",
     "HandOver",
+    "Heartbeat",
     "Location",
     "OffPeriod",
     "PurchaseOrder",

@@ -46,7 +46,12 @@ class SyncRun(TenantModel):
     UNFINISHED = (State.QUEUED, State.RUNNING)
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="runs")
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="runs")
+    channel = models.ForeignKey(
+        Channel,
+        models.CASCADE,
+        related_name="runs",
+        db_index=False,  # connections_syncrun_job begins with it
+    )
     store = models.ForeignKey(Store, models.CASCADE, related_name="runs")
     job = models.CharField(max_length=40)
     state = models.CharField(max_length=20, choices=State, default=State.QUEUED)
@@ -87,6 +92,21 @@ class SyncRun(TenantModel):
                 name="connections_syncrun_running",
             ),
             models.Index(fields=["connection", "-id"], name="connections_syncrun_page"),
+            # Statuses: a job's newest runs. The dead-man's switch: its last success.
+            models.Index(
+                fields=["channel", "job", "-id"], name="connections_syncrun_job"
+            ),
+            models.Index(
+                fields=["channel", "job", "-id"],
+                condition=Q(state="succeeded"),
+                name="connections_syncrun_success",
+            ),
+            # Metrics: what ended lately. Retention: what ended long ago.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="connections_syncrun_ended",
+            ),
         ]
 
     def __str__(self) -> str:

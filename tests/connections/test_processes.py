@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
 
-from connections.models import Delivery, SyncRun
+from connections.models import Delivery, Heartbeat, SyncRun
 from connections.runs import queue, schedule, switch
+from dropstream.local.servers import Valkey
+from dropstream.sandbox import Sandbox
 from tests.factories import Line
 from tests.lab.workers import Workers, real_workers
 
@@ -115,3 +120,41 @@ def test_work_is_done_though_redis_forgot_it(
     workers.wait_for("the end of the run", is_done)
     assert_one_right_file(stock_line)
     assert SyncRun.objects.get(job="stock_changes").attempts == 1
+
+
+def is_alive() -> bool:
+    """Ask as a container's health check does."""
+    try:
+        call_command("check_worker", stdout=io.StringIO())
+    except CommandError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_worker_that_takes_no_messages_goes_stale_though_it_is_up(
+    tmp_path: Path,
+    sandbox: Sandbox,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """O1, Q6: its consumer lost the broker; alive again with it, gone after goodbye."""
+    broker = Valkey(tmp_path / "valkey", volatile=True)
+    monkeypatch.setenv("REDIS_URL", broker.start())
+    monkeypatch.setenv("WORKER_HEARTBEAT_SECONDS", "0.2")
+    settings.WORKER_HEARTBEAT_SECONDS = 0.2
+    try:
+        with real_workers(tmp_path / "logs", sandbox) as workers:
+            worker = workers.start_worker()
+            workers.wait_for("the first sign of life", is_alive)
+            broker.stop()
+            workers.wait_for("the worker to go stale", lambda: not is_alive())
+            assert worker.poll() is None
+            broker.start()
+            workers.wait_for("the worker to come back", is_alive)
+            worker.terminate()
+            workers.wait_for("its goodbye", lambda: worker.poll() is not None)
+            assert not Heartbeat.objects.filter(kind="worker").exists()
+    finally:
+        broker.stop()
+        broker.remove()
