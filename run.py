@@ -17,6 +17,7 @@ python3 run.py                 the product with demo data and sandbox; Ctrl-C st
 python3 run.py test [ARGS]     the tests (ARGS go to pytest)
 python3 run.py check [NAMES]   all that CI checks, or some of it
 python3 run.py bench [NAMES]   the measures; --json for one object a line
+python3 run.py soak            everything is broken at random, then judged; see --help
 python3 run.py demo --once     the main job once, without a browser; exits 0 or 1
 python3 run.py manage ARGS     Django's manage.py
 """
@@ -28,6 +29,7 @@ LOCKS = {
     "test": "requirements-dev.txt",
     "check": "requirements-dev.txt",
     "bench": "requirements-dev.txt",
+    "soak": "requirements-dev.txt",
 }
 
 

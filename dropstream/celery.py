@@ -7,11 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
+from kombu.transport import redis
 
 if TYPE_CHECKING:
     from connections.runs.heartbeat import Pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dropstream.settings")
+
+
+class BellChannel(redis.Channel):
+    """Survives the end of its connection to Redis, which ends kombu 5.7's worker.
+
+    A bell that was heard over a connection that is gone by now is neither acknowledged
+    nor put back there: the row knows whether its work was done, and the tick rings again.
+    """
+
+    do_restore = False
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        try:
+            super().basic_ack(delivery_tag, multiple=multiple)
+        except AttributeError:
+            if not self.closed:
+                raise
+
+
+redis.Transport.Channel = BellChannel
 
 app = Celery("dropstream")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -28,6 +28,8 @@ def main(verb: str, arguments: list[str]) -> int:
         return _become("-m", "pytest", *arguments)
     if verb == "bench":
         return _become("-m", "tests.bench", *arguments)
+    if verb == "soak":
+        return _become("-m", "tests.soak", *arguments)
     if verb == "manage":
         return _become("manage.py", *arguments)
     raise SystemExit(f"Unknown: {verb}")

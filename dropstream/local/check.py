@@ -28,6 +28,8 @@ _NOT_IN_PRODUCTION = (
     *("DEBUG", "OUTBOUND_HOSTS", "SANDBOX_URL", "DEMO_CLOCK_SPEED"),
     "INVENTORY_PLANNER_API_URL",
 )
+# Short, and the same every time; longer ones with other seeds are for people to start.
+_SOAK = ("--stores", "8", "--minutes", "1.5", "--seed", "7")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def all_checks() -> list[Check]:
         *checks,
         Check("test", _python("run.py", "test"), loud=True),
         Check("demo", _python("run.py", "demo", "--once"), loud=True),
+        Check("soak", _python("run.py", "soak", *_SOAK), loud=True),
     ]
 
 

@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument("--skus", type=int, default=SKUS, metavar="N")
     parser.add_argument("--more-merchants", type=int, default=0, metavar="N")
     parser.add_argument("--journal", type=Path, metavar="FILE", help="every event")
+    parser.add_argument(
+        "--distance-s", type=float, default=0.0, metavar="S", help="per SFTP step"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -36,6 +39,7 @@ def main() -> int:
         more_merchants=options.more_merchants,
         journal_file=options.journal,
         skus=options.skus,
+        distance_s=options.distance_s,
     )
     try:
         sandbox.start()

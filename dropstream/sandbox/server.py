@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,8 @@ class Sandbox:
     """Both far sides on 127.0.0.1; a context manager that runs its own threads.
 
     Intervals are seconds; None leaves the work to whoever calls it. ``http_port`` 0
-    takes the port of last time or any free one.
+    takes the port of last time or any free one; ``distance_s`` is what each step of an
+    SFTP session takes.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Sandbox:
         more_merchants: int = 0,
         journal_file: Path | None = None,
         skus: int = SKUS,
+        distance_s: float = 0.0,
         tick_s: float | None = 1.0,
         sync_s: float | None = 5.0,
         sync_lead_s: float = 0.0,
@@ -67,6 +70,9 @@ class Sandbox:
             receipt_delay_s=receipt_delay_s,
         )
         self._ip = self._planner(skus, sync_lead_s, folder_names) if with_ip else None
+        if distance_s:
+            for side in self._sides():
+                side.faults.append(partial(_travel, distance_s))
         self._http_port = http_port
         self._http: ThreadingHTTPServer | None = None
         self._http_thread: threading.Thread | None = None
@@ -232,3 +238,8 @@ class Sandbox:
                 key = self._ip.accounts[account_id].key
                 people[name] |= {"account_id": account_id, "api_key": key}
         return facts | {"outbound_hosts": ",".join(hosts)} | people
+
+
+async def _travel(distance_s: float, op: str, path: str) -> None:
+    """A far side is far: a step that is asked for from elsewhere takes its time."""
+    await asyncio.sleep(distance_s)
