@@ -31,7 +31,7 @@ from tests.sandbox.far_side import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def wait_for(check: Any, seconds: float = 10.0) -> None:
+def wait_for(check: Any, seconds: float = 60.0) -> None:
     """Wait until ``check()`` is true; fail after some seconds."""
     end = time.monotonic() + seconds
     while not check():
