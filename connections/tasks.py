@@ -18,6 +18,7 @@ from connections.runs.jobs import (
     STOCK_FULL,
 )
 from connections.stock import jobs as stock
+from connections.stock import staging
 
 WORK = {
     STOCK_CHANGES.slug: stock.changes,
@@ -37,6 +38,7 @@ def tick() -> None:
     heartbeat.beat(Heartbeat.Kind.TICK)
     if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
         silence.look()
+    staging.discard_abandoned()
     ConnectionDraft.objects.expired().discard()
 
 

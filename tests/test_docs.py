@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connections import problems
 from connections.orders import hand_over, receipts
 from connections.stock import ingest, reports
 from connections.warehouses import inbox
-from connections.wire import errors
 from inventory_planner import drop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,17 +76,6 @@ def test_every_decision_is_listed_and_names_code_that_is_there() -> None:
             assert (ROOT / path).exists(), f"{name}: {path}"
 
 
-def test_codes_in_the_pages_exist() -> None:
-    """A code that a page quotes after its words is one that the product can show."""
-    quoted = {
-        code
-        for page in PAGES
-        for code in re.findall(r"\*[^*]+\* \(`([a-z_]+)`\)", page.read_text())
-    }
-    assert quoted, "the pages quote no code any more: drop this test"
-    assert quoted <= errors.CODES.keys() | problems.CODES.keys()
-
-
 def test_files_of_ours_hold_the_columns_that_the_formats_promise() -> None:
     assert ",".join(hand_over.HEADER) in FORMATS
     assert rows_of_table("Purchase orders") == set(hand_over.HEADER)
@@ -118,8 +105,9 @@ def test_limits_of_the_formats_are_those_of_the_code() -> None:
     assert f"the first {reports.SHOWN_PROBLEMS} are kept" in FORMATS
     assert f"than {reports.BAD_ROWS_ALLOWED} or one in twenty" in FORMATS
     assert reports.BAD_SHARE_ALLOWED == 1 / 20
-    mebibytes = inbox.FILE_LIMIT_BYTES >> 20, inbox.LINE_LIMIT_BYTES >> 20
-    assert "At most {} MiB, a line at most {} MiB".format(*mebibytes) in FORMATS
+    report, receipt = inbox.REPORT_LIMIT_BYTES >> 20, inbox.RECEIPT_LIMIT_BYTES >> 20
+    assert f"Stock reports at most {report} MiB, receipts {receipt} MiB" in FORMATS
+    assert f"a line at most {inbox.LINE_LIMIT_BYTES >> 20} MiB" in FORMATS
     minutes = inbox.SETTLED_AFTER // timedelta(minutes=1)
     assert f"touched for {minutes} minutes" in FORMATS
     for prefix in (ingest.PREFIX, receipts.PREFIX, f"{hand_over.PREFIX}_"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,9 +36,13 @@ def write(delivery: Delivery, pieces: Iterable[bytes]) -> Written:
 
 def read(delivery: Delivery) -> Iterator[bytes]:
     """Yield the file again, chunk by chunk."""
-    chunks = delivery.chunks.order_by("n").values_list("data", flat=True)
-    # One row at a time: a chunk is a megabyte.
-    for data in chunks.iterator(chunk_size=1):
+    chunks = delivery.chunks.values_list("data", flat=True)
+    # One query each: a chunk is a megabyte, and a cursor would stay open for as long as
+    # the far side takes.
+    for n in itertools.count():
+        data = chunks.filter(n=n).first()
+        if data is None:
+            return
         yield zlib.decompress(data)
 
 

@@ -21,7 +21,7 @@ from connections.models.orders import (
     ReceiptLine,
 )
 from connections.models.run import StoreLease, SyncRun
-from connections.models.stock import StockLevel, StockReport
+from connections.models.stock import StagedLevel, StockLevel, StockReport
 
 __all__ = [
     "Activity",
@@ -41,6 +41,7 @@ __all__ = [
     "Receipt",
     "ReceiptLine",
     "Schedule",
+    "StagedLevel",
     "StockLevel",
     "StockReport",
     "StoreLease",

@@ -42,6 +42,29 @@ class StockReport(TenantModel):
         return self.name
 
 
+class StagedLevel(models.Model):
+    """A row of a report that is being read; gone once the report is applied.
+
+    Unlogged: a crash of the database empties the table. `reader` is the id of the run,
+    0 in the one transaction of a person's upload. No foreign key on purpose: it would be
+    checked for every row of a file.
+    """
+
+    pk = models.CompositePrimaryKey("reader", "attempt", "line")
+    reader = models.BigIntegerField()
+    attempt = models.PositiveIntegerField()
+    line = models.PositiveIntegerField()
+    sku = models.CharField(max_length=256, db_collation="C")
+    facility = models.CharField(max_length=100)
+    available = models.DecimalField(max_digits=20, decimal_places=4)
+    on_hand = models.DecimalField(max_digits=20, decimal_places=4, null=True)
+    committed = models.DecimalField(max_digits=20, decimal_places=4, null=True)
+    reported_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.reader}/{self.attempt}/{self.line}"
+
+
 class StockLevelQuerySet(TenantQuerySet["StockLevel"]):
     merchant_path = "warehouse__merchant"
 

@@ -61,7 +61,7 @@ def read_receipts(context: RunContext) -> None:
                 context.count("files_unfinished")
             except UnicodeDecodeError:
                 _refuse(context, file.name, "the file is not UTF-8 text")
-            except (ValueError, csv.Error) as error:
+            except (ValueError, csv.Error, inbox.UnusableFileError) as error:
                 _refuse(context, file.name, str(error))
             else:
                 # All of a file or nothing: half of it would make its name a read one.

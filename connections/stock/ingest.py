@@ -1,35 +1,28 @@
-"""Apply a stock report: streamed into staging, then one set-based upsert."""
+"""Apply a stock report: its rows are staged as they come, then one set-based upsert."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from connections.deliveries.names import new_name
 from connections.failpoints import failpoint
-from connections.models import StockReport
+from connections.models import StagedLevel, StockReport
 from connections.runs.context import RunContext
-from connections.stock import reports
+from connections.stock import reports, staging
+from connections.stock.staging import UPLOAD, Reader
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
 from connections.wire.sftp import Sftp
 from stores.models import Warehouse
 
 PREFIX = "inv_"
-
-STAGING = """
-    CREATE TEMP TABLE staging (
-        line integer, sku text COLLATE "C", facility text, available numeric,
-        on_hand numeric, committed numeric, reported_at timestamptz
-    ) ON COMMIT DROP
-"""
-COPY = "COPY staging FROM STDIN"
 
 # A row is written only when a figure differs, and numbered only when the available one
 # does: a report without changes writes nothing, and nothing is pushed again.
@@ -40,7 +33,8 @@ UPSERT = """
     SELECT DISTINCT ON (sku, facility)
         %(account)s, %(warehouse)s, sku, facility, available, on_hand, committed,
         reported_at, %(number)s, now()
-    FROM staging
+    FROM connections_stagedlevel
+    WHERE reader = %(reader)s AND attempt = %(attempt)s
     ORDER BY sku, facility, line DESC
     ON CONFLICT (warehouse_id, sku, facility) DO UPDATE SET
         available = excluded.available,
@@ -55,6 +49,10 @@ UPSERT = """
       AND (level.available, level.on_hand, level.committed)
           IS DISTINCT FROM (excluded.available, excluded.on_hand, excluded.committed)
 """
+
+
+class StagingLostError(Exception):
+    """Rows are gone: a crash of the database empties what is not logged. Read again."""
 
 
 def read_reports(context: RunContext) -> None:
@@ -79,15 +77,10 @@ def upload(warehouse: Warehouse, data: bytes) -> StockReport:
 
     Raises reports.RefusedReportError with a sentence for the person.
     """
-    now = timezone.now()
     try:
-        done = apply(
-            warehouse,
-            inbox.rows_of_bytes(data),
-            name=new_name("upload"),
-            size=len(data),
-            modified_at=now,
-        )
+        with transaction.atomic():
+            staged = stage(UPLOAD, inbox.rows_of_bytes(data), timezone.now())
+            done = apply(warehouse, staged, name=new_name("upload"), size=len(data))
     except UnicodeDecodeError:
         raise reports.RefusedReportError("the file is not UTF-8 text") from None
     except csv.Error as error:
@@ -95,83 +88,77 @@ def upload(warehouse: Warehouse, data: bytes) -> StockReport:
     return cast(StockReport, done)  # a new name is never read before
 
 
-def apply(
-    warehouse: Warehouse,
-    rows: Iterable[list[str]],
-    *,
-    name: str,
-    size: int,
-    modified_at: datetime,
-    fenced: AbstractContextManager[Any] | None = None,
-) -> StockReport | None:
-    """Write a report's levels and its own row in one transaction; None if read before.
+@dataclass(frozen=True)
+class Staged:
+    """A report whose good rows are all staged."""
 
-    Raises reports.RefusedReportError and whatever reading the rows raises; nothing is
-    written then.
+    reader: Reader
+    report: reports.Report
+
+
+def stage(reader: Reader, rows: Iterable[list[str]], modified_at: datetime) -> Staged:
+    """Take a report's rows in; none of them counts yet.
+
+    Raises reports.RefusedReportError and whatever reading the rows raises.
     """
     report = reports.Report()
-    with fenced or transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(STAGING)
-        with cursor.copy(COPY) as copy:
-            for level in reports.levels(iter(rows), report, modified_at):
-                copy.write_row(
-                    (
-                        level.line,
-                        level.sku,
-                        level.facility,
-                        level.available,
-                        level.on_hand,
-                        level.committed,
-                        level.reported_at,
-                    )
-                )
-        report.check()
-        # The lock comes after the slow part and before the number: numbers then become
-        # visible in their order, and no push can skip one (design.md §3, Stock).
-        locked = Warehouse.objects.select_for_update().get(pk=warehouse.pk)
-        number = locked.change_number + 1
-        done = StockReport(
-            account_id=warehouse.account_id,
-            warehouse=warehouse,
-            name=name,
-            size=size,
-            state=StockReport.State.APPLIED,
-            rows=report.rows,
-            bad_rows=report.bad_rows,
-            problems=report.problems,
-        )
-        StockReport.objects.bulk_create([done], ignore_conflicts=True)
-        row = StockReport.objects.filter(public_id=done.public_id)
-        if not row.exists():
-            return None  # somebody else read it while this one was on its way
-        cursor.execute(
-            UPSERT,
-            {
-                "account": warehouse.account_id,
-                "warehouse": warehouse.pk,
-                "number": number,
-            },
-        )
+    staging.write(reader, reports.levels(iter(rows), report, modified_at))
+    report.check()
+    return Staged(reader, report)
+
+
+def apply(
+    warehouse: Warehouse, staged: Staged, *, name: str, size: int
+) -> StockReport | None:
+    """Write a report's levels and its own row; None if it was read before.
+
+    Runs in the caller's transaction. Raises StagingLostError.
+    """
+    reader, report = staged.reader, staged.report
+    mine = {"reader": reader.run, "attempt": reader.attempt}
+    done = StockReport(
+        account_id=warehouse.account_id,
+        warehouse=warehouse,
+        name=name,
+        size=size,
+        state=StockReport.State.APPLIED,
+        rows=report.rows,
+        bad_rows=report.bad_rows,
+        problems=report.problems,
+    )
+    # The lock comes before the number: numbers then become visible in their order, and
+    # no push can skip one (design.md §3, Stock).
+    locked = Warehouse.objects.select_for_update().get(pk=warehouse.pk)
+    number = locked.change_number + 1
+    StockReport.objects.bulk_create([done], ignore_conflicts=True)
+    row = StockReport.objects.filter(public_id=done.public_id)
+    if not row.exists():
+        return None  # somebody else read it while this one was on its way
+    with connection.cursor() as cursor:
+        if StagedLevel.objects.filter(**mine).count() != report.rows:
+            raise StagingLostError
+        numbers = {
+            "account": warehouse.account_id,
+            "warehouse": warehouse.pk,
+            "number": number,
+        }
+        cursor.execute(UPSERT, mine | numbers)
         done.changed = cursor.rowcount
-        if done.changed:
-            done.change_number = number
-            locked.change_number = number
-            locked.save(update_fields=["change_number"])
-        row.update(changed=done.changed, change_number=done.change_number)
-        failpoint("report.applying")
-    failpoint("report.applied")
+    staging.clear(reader)
+    if done.changed:
+        done.change_number = number
+        locked.change_number = number
+        locked.save(update_fields=["change_number"])
+    row.update(changed=done.changed, change_number=done.change_number)
+    failpoint("report.applying")
     return done
 
 
 def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
+    reader = Reader(context.run.pk, context.run.attempts)
     try:
-        done = apply(
-            context.warehouse,
-            inbox.rows_of(sftp, file),
-            name=file.name,
-            size=file.size,
-            modified_at=file.modified_at.astimezone(UTC),
-            fenced=context.fenced(),
+        staged = stage(
+            reader, inbox.rows_of(sftp, file), file.modified_at.astimezone(UTC)
         )
     except inbox.UnfinishedFileError:
         context.count("files_unfinished")
@@ -179,19 +166,28 @@ def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
     except UnicodeDecodeError:
         _refuse(context, file, "the file is not UTF-8 text")
         return
-    except (csv.Error, reports.RefusedReportError) as error:
+    except (
+        csv.Error,
+        inbox.UnusableFileError,
+        reports.RefusedReportError,
+    ) as error:
         _refuse(context, file, str(error))
         return
+    failpoint("report.staged")
+    with context.fenced():
+        done = apply(context.warehouse, staged, name=file.name, size=file.size)
+        if done is not None:
+            context.note(
+                "stock_read",
+                file=file.name,
+                rows=done.rows,
+                changed=done.changed,
+                bad_rows=done.bad_rows,
+            )
+    failpoint("report.applied")
     if done is not None:
         context.count("files_read")
         context.count("levels_changed", done.changed)
-        context.note(
-            "stock_read",
-            file=file.name,
-            rows=done.rows,
-            changed=done.changed,
-            bad_rows=done.bad_rows,
-        )
 
 
 def _refuse(context: RunContext, file: inbox.OutFile, reason: str) -> None:

@@ -10,16 +10,23 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from connections.models import Receipt, StockReport
+from connections.wire.errors import WireError
 from connections.wire.sftp import RemoteFile, Sftp, join_path
 from stores.models import Warehouse
 
 SETTLED_AFTER = timedelta(minutes=15)
-FILE_LIMIT_BYTES = 512 * 1024 * 1024
+# A report is streamed, a receipt is held in memory.
+REPORT_LIMIT_BYTES = 512 * 1024 * 1024
+RECEIPT_LIMIT_BYTES = 16 * 1024 * 1024
 LINE_LIMIT_BYTES = 1024 * 1024
 
 
 class UnfinishedFileError(Exception):
-    """The warehouse is still writing the file; the next run reads it."""
+    """The warehouse is still writing the file, or took it back; the next run looks."""
+
+
+class UnusableFileError(Exception):
+    """The file will never be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class OutFile:
     path: str
     size: int
     modified_at: datetime
+    limit: int  # bytes
 
     @property
     def is_settled(self) -> bool:
@@ -45,8 +53,9 @@ def unread(
     Files stay where they are: each is read once, known by warehouse and name.
     """
     folder = warehouse.file_exchange.out_folder
+    limit = REPORT_LIMIT_BYTES if reader is StockReport else RECEIPT_LIMIT_BYTES
     found = [
-        _out_file(folder, file)
+        _out_file(folder, file, limit)
         for file in sftp.list_folder(folder)
         if _is_wanted(file, prefix)
     ]
@@ -61,8 +70,11 @@ def unread(
 
 
 def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
-    """Stream a file's rows, the header first. Raises WireError, UnicodeDecodeError,
-    csv.Error; UnfinishedFileError at its end when it grew or stops in mid-line."""
+    """Stream a file's rows, the header first.
+
+    Raises WireError, UnusableFileError, UnicodeDecodeError, csv.Error;
+    UnfinishedFileError when it is gone, and at its end when it grew or stops in mid-line.
+    """
     return csv.reader(_lines(_checked(sftp, file)), strict=True)
 
 
@@ -82,18 +94,19 @@ def _is_wanted(file: RemoteFile, prefix: str) -> bool:
     )
 
 
-def _out_file(folder: str, file: RemoteFile) -> OutFile:
+def _out_file(folder: str, file: RemoteFile, limit: int) -> OutFile:
     return OutFile(
         name=file.name,
         path=join_path(folder, file.name),
         size=file.size,
         modified_at=datetime.fromtimestamp(file.modified_at, UTC),
+        limit=limit,
     )
 
 
 def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
     size, last = 0, b""
-    for piece in sftp.read(file.path, limit=FILE_LIMIT_BYTES):
+    for piece in _pieces(sftp, file):
         size += len(piece)
         last = piece[-1:] or last
         yield piece
@@ -102,6 +115,18 @@ def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
     # touched it for a while.
     if grew or (last != b"\n" and not file.is_settled):
         raise UnfinishedFileError(file.name)
+
+
+def _pieces(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
+    """Tell what concerns this one file from what concerns the line."""
+    try:
+        yield from sftp.read(file.path, limit=file.limit)
+    except WireError as error:
+        if error.code == "no_such_file":
+            raise UnfinishedFileError(file.name) from error
+        if error.code == "file_too_large":
+            raise UnusableFileError(f"larger than {file.limit} bytes") from error
+        raise
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import struct
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -169,8 +170,10 @@ class Sftp:
         try:
             yield from self._read_ahead(handle, size, limit)
         finally:
-            # Nothing depends on the answer; it is dropped when it comes.
-            self._awaited.discard(self._send(_CLOSE, _string(handle)))
+            # Nothing depends on the answer, nor on whether the line is still there; the
+            # answer is dropped when it comes.
+            with suppress(WireError):
+                self._awaited.discard(self._send(_CLOSE, _string(handle)))
 
     def upload(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +14,25 @@ import pytest
 from django.db import connection as database
 from django.db import transaction
 
-from connections.models import Activity, StockLevel, StockReport
-from connections.stock import ingest
+from connections.models import (
+    Activity,
+    StagedLevel,
+    StockLevel,
+    StockReport,
+    SyncRun,
+)
+from connections.stock import ingest, staging
+from connections.stock.ingest import StagingLostError
+from connections.stock.staging import Reader
 from stores.models import Warehouse
-from tests.engine import run_now
+from tests.engine import enqueue, run_now
 from tests.factories import Line
+from tests.lab.crash import rise_again, work_and_die
 
 GOOD = "sku,facility,available\nA,RENO,1\n"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LONGEST_S = 10
+READERS = itertools.count(1_000_000)
 
 
 def levels() -> dict[str, Decimal]:
@@ -184,6 +195,58 @@ def test_two_interleaved_reports_lose_no_level(line: Line) -> None:
     assert list(numbers) == [2, 1]
 
 
+def test_a_report_of_many_batches_is_applied_in_one_step(line: Line) -> None:
+    """The levels of a long report become visible together; none is left behind."""
+    line.clear_reports()
+    count = 2 * staging.BATCH_ROWS + 1
+    body = "".join(f"SKU-{n:06d},RENO,{n}\n" for n in range(count))
+    line.report("inv_1.csv", "sku,facility,available\n" + body)
+    run = enqueue(line.stock, "stock_changes")
+    assert work_and_die(run, at="report.staging", nth=2)
+    assert StagedLevel.objects.count() == 2 * staging.BATCH_ROWS
+    assert not StockLevel.objects.exists()
+    rise_again(run)
+    assert run.state == "succeeded"
+    assert StockReport.objects.get().rows == StockLevel.objects.count() == count
+    assert not StagedLevel.objects.exists()
+
+
+def test_rows_of_a_run_that_ended_are_forgotten_and_others_kept(line: Line) -> None:
+    """What a worker that died leaves is not there for ever."""
+    line.clear_reports()
+    line.report("inv_1.csv", GOOD)
+    ended, waiting = (
+        enqueue(line.stock, "stock_changes"),
+        enqueue(line.stock, "stock_full"),
+    )
+    for run in (ended, waiting):
+        ingest.stage(Reader(run.pk, 1), rows([["A", "RENO", "1"]]), NOW)
+    SyncRun.objects.filter(pk=ended.pk).update(state="failed")
+    staging.discard_abandoned()
+    assert {row.reader for row in StagedLevel.objects.all()} == {waiting.pk}
+
+
+def test_rows_of_a_late_worker_do_not_mix_with_those_of_the_next(line: Line) -> None:
+    """Q12: it was paused while it read, and wakes up while another one reads."""
+    late, next_one = Reader(1, 1), Reader(1, 2)
+    staged = ingest.stage(next_one, rows([["A", "RENO", "1"]]), NOW)
+    ingest.stage(late, rows([["A", "RENO", "7"], ["B", "RENO", "7"]]), NOW)
+    with transaction.atomic():
+        ingest.apply(line.warehouse, staged, name="inv_1.csv", size=1)
+    assert levels() == {"A@RENO": 1}
+    assert not StagedLevel.objects.exists()
+
+
+def test_a_report_whose_rows_got_lost_is_not_applied(line: Line) -> None:
+    """Q13: a crash of the database empties unlogged tables; half a report is none."""
+    staged = ingest.stage(reader(), rows([["A", "RENO", "1"], ["B", "RENO", "2"]]), NOW)
+    StagedLevel.objects.filter(sku="B").delete()
+    with pytest.raises(StagingLostError), transaction.atomic():
+        ingest.apply(line.warehouse, staged, name="inv_1.csv", size=1)
+    assert not StockReport.objects.exists()
+    assert levels() == {}
+
+
 class SlowCommit:
     """A transaction that has written all and waits with its commit."""
 
@@ -231,7 +294,14 @@ def rows(values: list[list[str]]) -> Iterator[list[str]]:
 def apply(
     line: Line, values: list[list[str]], *, name: str, at: datetime = NOW
 ) -> StockReport | None:
-    return ingest.apply(line.warehouse, rows(values), name=name, size=1, modified_at=at)
+    staged = ingest.stage(reader(), rows(values), at)
+    with transaction.atomic():
+        return ingest.apply(line.warehouse, staged, name=name, size=1)
+
+
+def reader() -> Reader:
+    """A run of its own, as far as staged rows are concerned."""
+    return Reader(next(READERS), 1)
 
 
 def in_thread(
@@ -242,13 +312,9 @@ def in_thread(
 ) -> None:
     """Apply a report on a database connection of its own."""
     try:
-        ingest.apply(
-            Warehouse.objects.get(pk=line.warehouse.pk),
-            values,
-            name=name,
-            size=1,
-            modified_at=NOW,
-            fenced=fenced,
-        )
+        staged = ingest.stage(reader(), values, NOW)
+        with fenced or transaction.atomic():
+            warehouse = Warehouse.objects.get(pk=line.warehouse.pk)
+            ingest.apply(warehouse, staged, name=name, size=1)
     finally:
         database.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connections.models import StockLevel, StockReport
-from connections.warehouses.inbox import SETTLED_AFTER
+from connections.warehouses.inbox import REPORT_LIMIT_BYTES, SETTLED_AFTER
 from tests.engine import run_now
 from tests.factories import Line
 
@@ -72,3 +72,38 @@ def test_f2_an_abandoned_empty_file_is_refused(quiet_line: Line) -> None:
     refused = StockReport.objects.get()
     assert refused.state == "refused"
     assert refused.problems[0]["reason"] == "the file is empty"
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_stops_no_other(
+    quiet_line: Line,
+) -> None:
+    """The warehouse prunes /out while we read it."""
+    gone = quiet_line.report("inv_1.csv", UNFINISHED + "\n")
+    quiet_line.report("inv_2.csv", "sku,facility,available\nC,RENO,3\n")
+    faults = quiet_line.sandbox.warehouse.sftp_faults
+
+    def prune(op: str, path: str) -> None:
+        if op == "stat" and path.endswith(gone.name):
+            gone.unlink(missing_ok=True)
+
+    faults.append(prune)
+    run = run_now(quiet_line.stock, "stock_changes")
+    assert (run.state, run.counts["files_unfinished"]) == ("succeeded", 1)
+    assert skus() == {"C"}
+
+
+@pytest.mark.parametrize(
+    ("job", "name"), [("stock_changes", "inv_1.csv"), ("orders_status", "rcp_1.csv")]
+)
+def test_a_file_that_is_too_large_is_refused_and_the_next_one_read(
+    quiet_line: Line, job: str, name: str
+) -> None:
+    """F2: a sparse file of any size costs nothing to send; it is named and left."""
+    with quiet_line.report(name, "").open("wb") as file:
+        file.truncate(REPORT_LIMIT_BYTES + 1)
+    quiet_line.report("inv_2.csv", "sku,facility,available\nC,RENO,3\n")
+    channel = quiet_line.stock if job == "stock_changes" else quiet_line.orders
+    run = run_now(channel, job)
+    assert (run.state, run.counts["files_refused"]) == ("succeeded", 1)
+    run_now(quiet_line.stock, "stock_changes")
+    assert skus() == {"C"}
