@@ -314,6 +314,15 @@ MESSAGES: dict[str, Message] = {
         _("Wait for the next try."),
         NOBODY,
     ),
+    "delivery_unknown": Message(
+        _("Nobody can tell whether a file arrived."),
+        _(
+            "It was sent twice; each time the answer got lost, and the file was gone "
+            "when we looked."
+        ),
+        _("Nothing is lost: its figures are sent again in a new file."),
+        NOBODY,
+    ),
     # --- Orders
     "order_not_ready": Message(
         _("This order is not one to hand over by file just now."),

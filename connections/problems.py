@@ -22,6 +22,7 @@ CODES: dict[str, Kind] = {
     "report_refused": Kind.NEEDS_PERSON,
     "stock_folder_unknown": Kind.NEEDS_PERSON,
     "name_taken": Kind.TRANSIENT,
+    "delivery_unknown": Kind.TRANSIENT,
     # Orders.
     "order_not_ready": Kind.NEEDS_PERSON,
     "order_readonly": Kind.NEEDS_PERSON,

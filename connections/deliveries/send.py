@@ -6,20 +6,26 @@ next run knows what it may find (design.md §3, Runs and deliveries).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 
 from django.utils import timezone
 
+from connections.alerts.ledger import raise_alert
 from connections.deliveries import bytes as file_bytes
 from connections.failpoints import failpoint
-from connections.models import Delivery
+from connections.models import Delivery, SyncRun
 from connections.problems import Problem
 from connections.runs.context import RunContext
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp, join_path
 
 OnDelivered = Callable[[Delivery], None]
+State = Delivery.State
+
+# A file that vanished before anybody could look is sent once more, not for ever (D4).
+MOST_SENDS = 2
 
 
 class Visibility(Enum):
@@ -41,21 +47,26 @@ def send(
     """Send, or resolve and then send again, the same bytes under the same name.
 
     `on_delivered` runs in the transaction that records the delivery. Raises WireError;
-    Problem("name_taken") when a foreign file has the name: build a new one then.
+    Problem("name_taken") when a foreign file has the name, Problem("delivery_unknown")
+    when nobody can tell: build a new one then.
     """
     path = join_path(folder, delivery.name)
-    if delivery.state == Delivery.State.BUILT:
-        if _size(sftp, path) is not None:
-            _set_foreign(context, delivery)
+    size = _size(sftp, path)
+    if delivery.state == State.BUILT:
+        if size is not None:
+            _end(context, delivery, State.FOREIGN)
             raise Problem("name_taken", delivery.name)
-    elif _is_there(delivery, sftp, path, visibility):
+    elif _is_there(delivery, sftp, path, size):
         _record(context, delivery, on_delivered)
         return
+    elif size is None and delivery.announced >= MOST_SENDS:
+        _give_up(context, delivery)
+        raise Problem("delivery_unknown", delivery.name)
     _start(context, delivery, folder)
     if visibility is Visibility.ON_CLOSE:
-        _upload(delivery, sftp, path)
+        _upload_and_close(context, delivery, sftp, path)
     else:
-        _upload_hidden(context, delivery, sftp, path)
+        _upload_and_rename(context, delivery, sftp, path)
     _check_size(delivery, sftp, path)
     _record(context, delivery, on_delivered)
 
@@ -66,58 +77,105 @@ def hidden_path(path: str) -> str:
     return f"{folder}/.{name}.part"
 
 
-def _is_there(
-    delivery: Delivery, sftp: Sftp, path: str, visibility: Visibility
-) -> bool:
+def _is_there(delivery: Delivery, sftp: Sftp, path: str, size: int | None) -> bool:
     """Resolve *unknown* by looking (reliability.md P3)."""
-    size = _size(sftp, path)
-    if visibility is Visibility.ON_CLOSE:
-        return size == delivery.size
-    if delivery.state != Delivery.State.RENAMING:
-        return False
     if size == delivery.size:
         return True
     # The hidden file was complete when the state was committed. If it is gone as well,
     # the rename took place and the warehouse has taken the file (D4).
-    return size is None and _size(sftp, hidden_path(path)) is None
+    return (
+        delivery.state == State.RENAMING
+        and size is None
+        and _size(sftp, hidden_path(path)) is None
+    )
 
 
 def _start(context: RunContext, delivery: Delivery, folder: str) -> None:
     with context.effect():
-        delivery.state = Delivery.State.SENDING
+        delivery.state = State.SENDING
         delivery.attempts += 1
         delivery.folder = folder
         delivery.first_attempt_at = delivery.first_attempt_at or timezone.now()
         delivery.save(update_fields=["state", "attempts", "folder", "first_attempt_at"])
+    failpoint("delivery.started")
 
 
-def _upload(delivery: Delivery, sftp: Sftp, path: str) -> None:
+def _upload_and_close(
+    context: RunContext, delivery: Delivery, sftp: Sftp, path: str
+) -> None:
     def on_progress(answered: int) -> None:
         failpoint("delivery.bytes_sent")
         if answered == delivery.size:
-            failpoint("delivery.closing")
+            _announce(context, delivery, State.CLOSING)
 
-    failpoint("delivery.started")
-    sftp.upload(path, file_bytes.read(delivery), on_progress=on_progress)
-    failpoint("delivery.closed")
+    with _retracted(context, delivery, if_so=lambda: _size(sftp, path) is None):
+        sftp.upload(path, file_bytes.read(delivery), on_progress=on_progress)
+    failpoint("delivery.visible")
 
 
-def _upload_hidden(
+def _upload_and_rename(
     context: RunContext, delivery: Delivery, sftp: Sftp, path: str
 ) -> None:
     hidden = hidden_path(path)
-    _upload(delivery, sftp, hidden)
-    _check_size(delivery, sftp, hidden)
-    if _size(sftp, path) is not None:
-        sftp.remove(hidden)
-        _set_foreign(context, delivery)
-        raise Problem("name_taken", delivery.name)
+    with _taken_back(delivery, sftp, hidden):
+        sftp.upload(
+            hidden,
+            file_bytes.read(delivery),
+            on_progress=lambda _: failpoint("delivery.bytes_sent"),
+        )
+        _check_size(delivery, sftp, hidden)
+        if _size(sftp, path) is not None:
+            sftp.remove(hidden)
+            _end(context, delivery, State.FOREIGN)
+            raise Problem("name_taken", delivery.name)
+        _announce(context, delivery, State.RENAMING)
+        with _retracted(
+            context, delivery, if_so=lambda: _size(sftp, hidden) == delivery.size
+        ):
+            sftp.rename(hidden, path)
+    failpoint("delivery.visible")
+
+
+def _announce(context: RunContext, delivery: Delivery, step: State) -> None:
+    """Commit that the file may be seen from here on."""
     with context.effect():
-        delivery.state = Delivery.State.RENAMING
-        delivery.save(update_fields=["state"])
-    failpoint("delivery.renaming")
-    sftp.rename(hidden, path)
-    failpoint("delivery.renamed")
+        delivery.state = step
+        delivery.announced += 1
+        delivery.save(update_fields=["state", "announced"])
+    failpoint("delivery.announced")
+
+
+@contextmanager
+def _retracted(
+    context: RunContext, delivery: Delivery, *, if_so: Callable[[], bool]
+) -> Iterator[None]:
+    """Unsay an announced step that failed when a look shows that it did not happen."""
+    try:
+        yield
+    except WireError:
+        with suppress(WireError):  # the line is cut: the next run looks
+            if delivery.state != State.SENDING and if_so():
+                with context.fenced():
+                    delivery.state = State.SENDING
+                    delivery.announced -= 1
+                    delivery.save(update_fields=["state", "announced"])
+        raise
+
+
+@contextmanager
+def _taken_back(delivery: Delivery, sftp: Sftp, hidden: str) -> Iterator[None]:
+    """Leave no temporary file behind after a failure (D5).
+
+    One whose rename was announced stays: its absence would prove the rename.
+    """
+    try:
+        yield
+    except WireError:
+        if delivery.state == State.SENDING:
+            # The next try writes over it if this one does not get through.
+            with suppress(WireError):
+                sftp.remove(hidden)
+        raise
 
 
 def _check_size(delivery: Delivery, sftp: Sftp, path: str) -> None:
@@ -140,16 +198,30 @@ def _size(sftp: Sftp, path: str) -> int | None:
         raise
 
 
-def _set_foreign(context: RunContext, delivery: Delivery) -> None:
+def _give_up(context: RunContext, delivery: Delivery) -> None:
+    """Nobody can tell: the mark stays, so the next file carries the same rows anew."""
     with context.fenced():
-        delivery.state = Delivery.State.FOREIGN
+        _end(context, delivery, State.UNKNOWN)
+        raise_alert(
+            "delivery_unknown",
+            channel=delivery.channel,
+            job=context.run.job,
+            side=SyncRun.Side.STORE,
+            detail=delivery.name,
+        )
+
+
+def _end(context: RunContext, delivery: Delivery, state: State) -> None:
+    """End a delivery that is not known to be delivered; its bytes are not needed."""
+    with context.fenced():
+        delivery.state = state
         delivery.save(update_fields=["state"])
         file_bytes.drop(delivery)
 
 
 def _record(context: RunContext, delivery: Delivery, on_delivered: OnDelivered) -> None:
     with context.fenced():
-        delivery.state = Delivery.State.DELIVERED
+        delivery.state = State.DELIVERED
         delivery.delivered_at = timezone.now()
         delivery.error_code = ""
         delivery.save(update_fields=["state", "delivered_at", "error_code"])

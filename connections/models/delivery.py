@@ -21,26 +21,29 @@ class DeliveryQuerySet(TenantQuerySet["Delivery"]):
 class Delivery(TenantModel):
     """One final name for life; a retry sends the same bytes under the same name.
 
-    built → sending (→ renaming) → delivered; `sending` or `renaming` left behind by a
-    dead worker is *unknown* and is resolved by looking at the far side. `renaming` is
-    committed once the temporary name holds every byte, so that its absence later proves
-    the rename. `superseded`: never started, newer values were sent instead. `foreign`:
-    its name was taken before the first attempt.
+    built → sending → closing or renaming → delivered; what a dead worker left in between
+    is resolved by looking at the far side. `closing` and `renaming` announce the step
+    that makes the file visible, once every byte is there: before it the file cannot be
+    there, and a temporary name that is gone later proves the rename. `superseded`: never
+    started, newer values were sent instead. `foreign`: its name was taken before the
+    first attempt. `unknown`: sent twice and gone each time before anybody could look.
     """
 
     class State(models.TextChoices):
         BUILT = "built", _("Ready to send")
         SENDING = "sending", _("Sending")
+        CLOSING = "closing", _("Finishing")
         RENAMING = "renaming", _("Renaming")
         DELIVERED = "delivered", _("Uploaded")
         SUPERSEDED = "superseded", _("Replaced by newer values")
         FOREIGN = "foreign", _("Name was taken")
+        UNKNOWN = "unknown", _("Cannot tell")
 
     class Entity(models.TextChoices):
         STOCK = "stock", _("Stock levels")
         PURCHASE_ORDER = "purchase_order", _("Purchase order")
 
-    UNFINISHED = (State.BUILT, State.SENDING, State.RENAMING)
+    UNFINISHED = (State.BUILT, State.SENDING, State.CLOSING, State.RENAMING)
 
     connection = models.ForeignKey(
         Connection, models.CASCADE, related_name="deliveries"
@@ -60,6 +63,8 @@ class Delivery(TenantModel):
     )
     state = models.CharField(max_length=20, choices=State, default=State.BUILT)
     attempts = models.PositiveIntegerField(default=0)
+    # How often the visible step was announced and not refused.
+    announced = models.PositiveIntegerField(default=0, db_default=0)
     folder = models.CharField(
         max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
     )
@@ -75,7 +80,7 @@ class Delivery(TenantModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["store", "channel", "entity", "subject"],
-                condition=Q(state__in=("built", "sending", "renaming")),
+                condition=Q(state__in=("built", "sending", "closing", "renaming")),
                 name="connections_delivery_one_unfinished",
             ),
         ]

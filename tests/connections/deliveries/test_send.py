@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 from django.utils import timezone
 
-from connections.models import Channel, Delivery, SyncRun
+from connections.models import Alert, Channel, Delivery, SyncRun
 from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox.ssh_server import DropConnection
@@ -108,6 +108,53 @@ def test_a_lost_reply_for_a_file_that_was_taken_is_the_same_file_once_more(
     assert (first.name, first.sha256) == (delivery.name, delivery.sha256)
 
 
+def test_a_file_that_vanishes_twice_is_unknown_and_its_rows_are_sent_anew(
+    line: Line,
+) -> None:
+    """D4: not sent a third time; a person is told, and the mark has not moved."""
+
+    def swallow(step: str, path: str) -> None:
+        if step == "closed" and "/variant_warehouse/" in path:
+            line.sandbox.ip.sync_now("123456")
+            raise DropConnection
+
+    line.sandbox.ip.sftp_faults.append(swallow)
+    run = again(run_now(line.stock, "stock_changes"))
+    line.sandbox.ip.sftp_faults.clear()
+    first = Delivery.objects.get()
+    assert (run.error_code, first.announced) == ("network_lost", 2)
+    run = again(run)
+    assert (run.state, run.error_code) == ("queued", "delivery_unknown")
+    first.refresh_from_db()
+    assert (first.state, first.chunks.count()) == ("unknown", 0)
+    assert line.stock.sent_through == 0
+    alert = Alert.objects.get(code="delivery_unknown")
+    assert (alert.closed_at, alert.detail) == (None, first.name)
+
+    assert again(run).state == "succeeded"
+    second = Delivery.objects.exclude(pk=first.pk).get()
+    assert (second.state, second.rows) == ("delivered", first.rows)
+    assert second.name != first.name
+    assert line.stock.sent_through == second.upper_bound
+    assert len(line.opened("open_write")) == 3
+
+
+def test_an_upload_that_never_got_to_its_close_is_tried_as_often_as_it_takes(
+    wide_line: Line,
+) -> None:
+    """D4 does not count what cannot have arrived."""
+    run = enqueue(wide_line.stock, "stock_changes")
+    for _ in range(3):
+        fail_once(wide_line, "wrote", DropConnection(), at=2)
+        SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+        execute.execute(run.pk, WORK)
+        wide_line.sandbox.ip.sftp_faults.clear()
+    assert Delivery.objects.get().announced == 0
+    run.refresh_from_db()
+    again(run)
+    assert assert_one_right_file(wide_line).attempts == 4
+
+
 def test_a_partial_object_is_replaced(wide_line: Line) -> None:
     """reliability.md §2: an interrupted upload may leave what came so far."""
     wide_line.sandbox.ip.ssh.partial_objects = True
@@ -142,6 +189,8 @@ def test_a_refused_write_is_named_and_moves_no_mark(
     fail_once(line, op, error)
     run = run_now(line.stock, "stock_changes")
     assert (run.error_code, run.state) == (code, state)
+    refused = Delivery.objects.get()
+    assert (refused.state, refused.announced) == ("sending", 0)
     assert line.stock.sent_through == 0
     assert line.dropped() == []
     if state == "queued":
@@ -174,14 +223,16 @@ def test_a_foreign_file_of_our_name_is_left_alone(line: Line) -> None:
     "at",
     [
         "run.claimed",
+        "report.staging",
+        "report.staged",
         "report.applying",
         "report.applied",
         "delivery.building",
         "delivery.built",
         "delivery.started",
         "delivery.bytes_sent",
-        "delivery.closing",
-        "delivery.closed",
+        "delivery.announced",
+        "delivery.visible",
         "delivery.size_checked",
         "delivery.recording",
         "delivery.recorded",

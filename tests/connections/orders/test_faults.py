@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import asyncssh
 import pytest
 from django.utils import timezone
 
@@ -103,6 +104,62 @@ def test_a_line_cut_at_any_step_hands_the_order_over_once(
     assert_handed_over_once(line)
 
 
+@pytest.mark.parametrize(
+    ("op", "error", "code", "state"),
+    [
+        ("write", asyncssh.SFTPFailure("No space left"), "disk_full", "queued"),
+        ("close", asyncssh.SFTPFailure("quota exceeded"), "disk_full", "queued"),
+        ("rename", asyncssh.SFTPFailure("No space left"), "disk_full", "queued"),
+        ("rename", asyncssh.SFTPFailure("it is late"), "remote_failure", "queued"),
+        (
+            "rename",
+            asyncssh.SFTPPermissionDenied("no"),
+            "permission_denied",
+            "needs_person",
+        ),
+    ],
+)
+def test_a_refusal_leaves_no_temporary_file_and_the_order_goes_once(
+    one_order: Line, op: str, error: Exception, code: str, state: str
+) -> None:
+    """D5, D6: at write, at close, at rename."""
+    line = one_order
+    faults = line.sandbox.warehouse.sftp_faults
+
+    def refuse(step: str, path: str) -> None:
+        if step == op and path.startswith("/in/"):
+            faults.clear()
+            raise error
+
+    faults.append(refuse)
+    run = run_now(line.orders, "orders_import")
+    assert (run.error_code, run.state) == (code, state)
+    assert list(line.far_warehouse.incoming.iterdir()) == []
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.announced) == ("sending", 0)
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    assert_handed_over_once(line)
+
+
+def test_a_rename_that_was_done_and_refused_is_not_done_twice(one_order: Line) -> None:
+    """D3, D4: a server that errs in its answer; the warehouse takes the file at once."""
+    line = one_order
+    faults = line.sandbox.warehouse.sftp_faults
+
+    def lie(step: str, path: str) -> None:
+        if step == "renamed":
+            faults.clear()
+            line.sandbox.warehouse.tick()
+            raise asyncssh.SFTPFailure("something went wrong")
+
+    faults.append(lie)
+    assert run_now(line.orders, "orders_import").error_code == "remote_failure"
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    assert_handed_over_once(line)
+
+
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize(
     "at",
@@ -113,11 +170,9 @@ def test_a_line_cut_at_any_step_hands_the_order_over_once(
         "delivery.built",
         "delivery.started",
         "delivery.bytes_sent",
-        "delivery.closing",
-        "delivery.closed",
         "delivery.size_checked",
-        "delivery.renaming",
-        "delivery.renamed",
+        "delivery.announced",
+        "delivery.visible",
         "delivery.recording",
         "delivery.recorded",
     ],
