@@ -33,21 +33,30 @@ class Workers:
         self._logs = logs
         self._env = env
         self._running: list[subprocess.Popen[bytes]] = []
+        self._log_of: dict[int, Path] = {}
 
-    def start_worker(self, armed: str = "") -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, armed: str = "", *, pool: str = "threads", **environment: str
+    ) -> subprocess.Popen[bytes]:
         """Start a worker on the threads pool, as design.md §3 says.
 
         `armed`: fail-points as `failpoints.arm` takes them.
         """
+        name = f"w{len(self._running)}@%h"
         return self._start(
-            *("worker", "-Q", "runs,checks", "-P", "threads", "-c", "2"),
+            *("worker", "-Q", "runs,checks", "-P", pool, "-c", "2", "-n", name),
             *("--without-gossip", "--without-mingle", "-l", "INFO"),
-            armed=armed,
+            **environment | {failpoints.VARIABLE: armed},
         )
 
     def start_tick(self) -> subprocess.Popen[bytes]:
         """Start beat, which rings the tick and does nothing else."""
-        return self._start("beat", "--schedule", str(self._logs / "beat-schedule"))
+        schedule = self._logs / f"beat-schedule-{len(self._running)}"
+        return self._start("beat", "--schedule", str(schedule))
+
+    def log(self, process: subprocess.Popen[bytes]) -> str:
+        """Return what a process has said so far."""
+        return self._log_of[process.pid].read_text()
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """SIGKILL: no goodbye, no clean-up."""
@@ -69,19 +78,20 @@ class Workers:
         for process in list(self._running):
             self.kill(process)
 
-    def _start(self, *command: str, armed: str = "") -> subprocess.Popen[bytes]:
+    def _start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         name = f"{command[0]}-{len(list(self._logs.glob('*.log')))}.log"
         with (self._logs / name).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "tests.lab.worker", *command],
                 cwd=ROOT,
-                env=self._env | {failpoints.VARIABLE: armed},
+                env=self._env | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=dies_with_parent(signal.SIGKILL),
             )
         self._running.append(process)
+        self._log_of[process.pid] = self._logs / name
         return process
 
 

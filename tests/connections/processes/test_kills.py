@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import io
-import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,72 +11,12 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from connections.models import Delivery, Heartbeat, SyncRun
-from connections.runs import queue, schedule, switch
+from connections.runs import queue, schedule
 from dropstream.local.servers import Valkey
 from dropstream.sandbox import Sandbox
+from tests.connections.processes.work import Gate, assert_one_right_file, is_done
 from tests.factories import Line
 from tests.lab.workers import Workers, real_workers
-
-ROWS = 6000  # a file of several writes
-
-
-class Gate:
-    """Holds the drop's writes in the middle of a file until it is opened."""
-
-    def __init__(self, line: Line, *, at: int) -> None:
-        self._left = at
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        line.sandbox.ip.sftp_faults.append(self)
-
-    async def __call__(self, op: str, path: str) -> None:
-        if op != "wrote" or self.open.is_set():
-            return
-        self._left -= 1
-        if self._left <= 0:
-            self.reached.set()
-            while not self.open.is_set():
-                await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def bell() -> Iterator[redis.Redis]:
-    """The Redis of this test process alone: each one has a database of its own."""
-    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
-
-
-@pytest.fixture
-def stock_line(line: Line) -> Line:
-    """Stock of many SKUs, and nothing else to do."""
-    line.clear_reports()
-    rows = "".join(f"SKU-{n:05d},RENO,{n}\n" for n in range(ROWS))
-    line.report("inv_1.csv", "sku,facility,available\n" + rows)
-    switch.disable_channel(line.orders, by=line.person)
-    return line
-
-
-@pytest.fixture
-def workers(tmp_path: Path, bell: redis.Redis, stock_line: Line) -> Iterator[Workers]:
-    with real_workers(tmp_path / "logs", stock_line.sandbox) as started:
-        yield started
-
-
-def is_done() -> bool:
-    runs = SyncRun.objects.filter(job="stock_changes")
-    return runs.filter(state=SyncRun.State.SUCCEEDED).exists()
-
-
-def assert_one_right_file(line: Line) -> None:
-    delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.rows) == ("delivered", ROWS)
-    assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
-    [content] = line.dropped()
-    assert hashlib.sha256(content).hexdigest() == delivery.sha256
-    assert content.count(b"\n") == ROWS + 1
-    assert line.stock.sent_through == delivery.upper_bound
 
 
 def test_a_worker_killed_in_the_middle_of_a_push_leaves_one_right_file(

@@ -1,0 +1,105 @@
+"""Workers and connections that end in the middle: by a signal, by themselves, by a
+restart of PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+
+from django.db import connection as database
+
+from connections.models import Schedule, StoreLease, SyncRun
+from connections.runs import queue
+from tests.connections.processes.work import Gate, assert_one_right_file, is_done
+from tests.factories import Line
+from tests.lab.workers import Workers
+
+
+def test_a_run_that_kills_its_process_each_time_is_given_up(
+    stock_line: Line, workers: Workers
+) -> None:
+    """Q4: exactly so many attempts, then a dead row; the worker itself goes on."""
+    workers.start_tick()
+    worker = workers.start_worker("run.claimed=kill", pool="prefork")
+
+    def is_dead() -> bool:
+        return SyncRun.objects.filter(state=SyncRun.State.FAILED).exists()
+
+    workers.wait_for("the end of the attempts", is_dead)
+    run = SyncRun.objects.get()
+    assert (run.attempts, run.error_code) == (queue.MAX_ATTEMPTS, "worker_lost")
+    assert worker.poll() is None
+
+
+def test_sigterm_during_an_upload_lets_it_end(
+    stock_line: Line, workers: Workers
+) -> None:
+    """Q9: finished within the grace, the lease given back."""
+    gate = Gate(stock_line, at=2)
+    workers.start_tick()
+    worker = workers.start_worker()
+    workers.wait_for("the push", gate.reached.is_set)
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert worker.poll() is None
+    gate.open.set()
+    workers.wait_for("the worker's end", lambda: worker.poll() is not None)
+    assert is_done()
+    assert_one_right_file(stock_line)
+    assert not StoreLease.objects.filter(run__isnull=False).exists()
+
+
+def test_three_ticks_make_one_run_a_slot(stock_line: Line, workers: Workers) -> None:
+    """Q10: beats started by mistake."""
+    for _ in range(3):
+        workers.start_tick()
+    workers.start_worker()
+    for slot in (1, 2):
+        workers.wait_for("the slot's run", partial(has_ended, slot))
+        time.sleep(2)  # four ticks of each
+        assert SyncRun.objects.count() == slot
+        if slot == 1:
+            Schedule.objects.filter(job="stock_changes").update(
+                next_due_at="2020-01-01T00:00Z"
+            )
+
+
+def has_ended(slot: int) -> bool:
+    return SyncRun.objects.filter(state=SyncRun.State.SUCCEEDED).count() >= slot
+
+
+def test_work_goes_on_when_postgresql_was_restarted(
+    stock_line: Line, workers: Workers
+) -> None:
+    """Q13: every connection is ended as a restart ends it, five times during an upload;
+    none of them was in a transaction meanwhile."""
+    gate = Gate(stock_line, at=2)
+    workers.start_tick()
+    workers.start_worker(PGAPPNAME="soaked")
+    workers.wait_for("the push", gate.reached.is_set)
+    for _ in range(5):
+        workers.wait_for("its connections", lambda: bool(transactions()))
+        assert max(transactions()) < 5
+        end_connections()
+    gate.open.set()
+    workers.wait_for("the end of the run", is_done)
+    assert_one_right_file(stock_line)
+
+
+def transactions() -> list[float]:
+    """How long each connection of the worker has been in a transaction; 0: it is not."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)"
+            " FROM pg_stat_activity WHERE application_name = 'soaked'"
+        )
+        return [float(seconds) for (seconds,) in cursor.fetchall()]
+
+
+def end_connections() -> None:
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'soaked'"
+        )
