@@ -3,6 +3,7 @@
 from django.urls import path
 
 from connections.views import (
+    alerts,
     checks,
     connection_list,
     connection_page,
@@ -56,6 +57,12 @@ urlpatterns = [
         "channels/<uuid:channel>/run/<slug:job>/",
         connection_page.run_now,
         name="run_now",
+    ),
+    path("operations/alerts/", alerts.alert_list, name="alert_list"),
+    path(
+        "operations/alerts/<uuid:alert>/dismiss/",
+        alerts.alert_dismiss,
+        name="alert_dismiss",
     ),
     path("stores/", stores.store_list, name="store_list"),
     path("stores/<uuid:store>/", stores.store_page, name="store"),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
+from connections.alerts.ledger import raise_alert
 from connections.models import (
+    Alert,
     Channel,
     CheckRun,
     Connection,
@@ -36,6 +38,7 @@ class Household:
     draft: ConnectionDraft  # of the person who made the household, as is `check`
     check: CheckRun
     host_key: HostKey
+    alert: Alert
 
 
 @transaction.atomic
@@ -92,15 +95,18 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
             },
         ],
     )
+    orders = joined.channels.get(type=Channel.Type.PURCHASE_ORDERS)
+    raise_alert("auth_refused", channel=orders, job="orders_import", detail=text)
     return Household(
         store=at,
         warehouse=where,
         connection=joined,
-        channel=joined.channels.get(type=Channel.Type.PURCHASE_ORDERS),
+        channel=orders,
         order=order,
         draft=draft(by, basic={"name": f"{text} draft"}),
         check=check,
         host_key=host_key,
+        alert=orders.alerts.get(),
     )
 
 

@@ -75,6 +75,8 @@ OURS = {
     "delete": Page(POST, {"administrator"}, ids=("connection",)),
     "channel_switch": Page(POST, STAFF, ids=("channel",)),
     "run_now": Page(POST, STAFF, ids=("channel",), more={"job": "orders_import"}),
+    "alert_list": Page(GET, EVERYBODY),
+    "alert_dismiss": Page(POST, STAFF, ids=("alert",)),
     "store": Page(("GET", "HEAD", "POST"), EVERYBODY, ids=("store",)),
     "store_key": Page(GET, EVERYBODY, ids=("store",)),
     "store_test": Page(POST, EVERYBODY, ids=("store",)),
@@ -336,6 +338,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "delete": ({}, ["connection.deleted"]),
     "channel_switch": ({"on": "0"}, ["channel.disabled"]),
     "run_now": ({}, []),
+    "alert_dismiss": ({}, ["alert.dismissed"]),
     "store": (
         {
             "name": "Changed",

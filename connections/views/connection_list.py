@@ -37,6 +37,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
                 {
                     "connection": connection,
                     "status": connection_status(connection, lines(connection, recent)),
+                    "alerts": recent.alerts[connection.pk],
                 }
                 for connection in page.rows
             ],

@@ -16,6 +16,7 @@ from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
 from connections.runs import queue, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
+from connections.views import alerts
 from connections.views.connection_list import store_relations
 from connections.views.status import Recent, connection_status, lines
 from stores import audit
@@ -58,6 +59,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         "unsupported": [
             label for value, label in Channel.Type.choices if value not in supported
         ],
+        "alerts": alerts.lines(row.alerts.open().select_related(*alerts.RELATIONS)),
         "activities": row.activities.all()[:EVENTS_SHOWN],
         "orders": row.purchase_orders.prefetch_related("lines")[:ORDERS_SHOWN],
         "deliveries": row.deliveries.all()[:FILES_SHOWN],

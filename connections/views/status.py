@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from connections import platforms
 from connections.messages import STAFF, explain
 from connections.models import (
+    Alert,
     Channel,
     Connection,
     PurchaseOrder,
@@ -56,6 +57,7 @@ class Recent:
     refused_reports: set[int] = field(default_factory=set)  # warehouses
     refused_orders: Counter[int] = field(default_factory=Counter)  # by connection
     to_hand_out: Counter[int] = field(default_factory=Counter)  # by connection
+    alerts: Counter[int] = field(default_factory=Counter)  # open ones, by connection
 
     @classmethod
     def of(cls, connections: list[Connection]) -> Recent:
@@ -80,6 +82,8 @@ class Recent:
             for report in newest_reports
             if report.state == StockReport.State.REFUSED
         }
+        alerts = Alert.objects.open().filter(connection__in=connections)
+        recent.alerts = _count(alerts)
         orders = PurchaseOrder.objects.filter(connection__in=connections)
         recent.refused_orders = _count(orders.exclude(write_refused=""))
         recent.to_hand_out = _count(
@@ -92,8 +96,8 @@ class Recent:
         return recent
 
 
-def _count(orders: QuerySet[PurchaseOrder]) -> Counter[int]:
-    counted = orders.order_by().values_list("connection").annotate(Count("pk"))
+def _count(rows: QuerySet[PurchaseOrder] | QuerySet[Alert]) -> Counter[int]:
+    counted = rows.order_by().values_list("connection").annotate(Count("pk"))
     return Counter({pk: count for pk, count in counted if pk is not None})
 
 
@@ -119,12 +123,12 @@ def channel_status(
     stopped = _stopped(runs)
     if stopped is not None:
         tone = "warn" if stopped.state == State.QUEUED else "bad"
-        return _explained(connection, stopped.error_code, tone, stopped.error_side)
+        return explained(connection, stopped.error_code, tone, stopped.error_side)
     missing = platforms.of_store(connection.store).missing(
         connection.store, channel.type
     )
     if missing:
-        return _explained(connection, missing, "wait", SyncRun.Side.STORE)
+        return explained(connection, missing, "wait", SyncRun.Side.STORE)
     return (
         _stock_trouble(connection, recent)
         if channel.type == Channel.Type.INVENTORY
@@ -179,7 +183,7 @@ def _at_work(channel: Channel, runs: dict[str, SyncRun], recent: Recent) -> Stat
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
     if connection.warehouse_id not in recent.refused_reports:
         return None
-    return _explained(connection, "report_refused", "warn", SyncRun.Side.WAREHOUSE)
+    return explained(connection, "report_refused", "warn", SyncRun.Side.WAREHOUSE)
 
 
 def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
@@ -219,7 +223,7 @@ def _orders(connection: Connection, tone: str, title: str, action: str) -> Statu
     )
 
 
-def _explained(connection: Connection, code: str, tone: str, side: str) -> Status:
+def explained(connection: Connection, code: str, tone: str, side: str) -> Status:
     """An error's words, with the page where its remedy is."""
     message = explain(code)
     if side == SyncRun.Side.WAREHOUSE:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -19,8 +20,9 @@ from django.views.decorators.http import (
 
 from connections import platforms
 from connections.checks import execute as checks
-from connections.models import CheckRun
+from connections.models import Alert, CheckRun, SyncRun
 from connections.runs import queue
+from connections.views import alerts
 from connections.views.connection_list import store_relations
 from connections.views.paging import page_by_name, search_of
 from stores import audit, ssh_keys
@@ -95,6 +97,8 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         "missing": _missing(row),
         "check": row.checks.filter(requested_by=request.user).first(),
         "connections": list(row.connections.all()),
+        "alerts": alerts.lines(_alerts(row)),
+        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
         "may_approve": may(request.user, Action.APPROVE_HOST_KEY),
     }
     return render(request, "stores/page.html", context)
@@ -143,6 +147,12 @@ def _rename(store: Store, name: str, request: MemberRequest) -> None:
         before={"name": before},
         after={"name": name},
     )
+
+
+def _alerts(store: Store) -> QuerySet[Alert]:
+    """What is wrong on the store's side of its connections."""
+    rows = Alert.objects.open().filter(connection__store=store, side=SyncRun.Side.STORE)
+    return rows.select_related(*alerts.RELATIONS)
 
 
 def _missing(store: Store) -> list[str]:

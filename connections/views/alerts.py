@@ -1,0 +1,83 @@
+"""Alerts in words: the list of an account's, and the lines that other pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.functional import Promise
+from django.views.decorators.http import require_POST, require_safe
+
+from connections.alerts import ledger, silence
+from connections.messages import explain
+from connections.models import Alert
+from connections.runs.jobs import JOBS
+from connections.views.paging import page_open_first
+from connections.views.status import Status, explained
+from stores.access import Action, MemberRequest, get_or_404, may, member_required
+
+# What a line's words and links are made of.
+RELATIONS = ("channel", "connection__store", "connection__warehouse", "dismissed_by")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One alert as connections/_alerts.html shows it."""
+
+    alert: Alert
+    status: Status
+    what: str | Promise
+
+
+def lines(alerts: Iterable[Alert]) -> list[Line]:
+    """Put alerts into words; they must have been read with RELATIONS."""
+    return [_line(alert) for alert in alerts]
+
+
+def _line(alert: Alert) -> Line:
+    what = JOBS[alert.job].label if alert.job else alert.channel.get_type_display()
+    return Line(alert, _status(alert), what)
+
+
+def _status(alert: Alert) -> Status:
+    """The four parts while it is open; afterwards only what it was."""
+    if alert.closed_at is not None:
+        tone = "off" if alert.dismissed_by else "ok"
+        return Status(tone, str(explain(alert.code).happened))
+    status = explained(alert.connection, alert.code, "bad", alert.side)
+    if alert.code == silence.CODE:
+        status.href = ""  # no setting is wrong that anybody knows of
+    return status
+
+
+@require_safe
+@member_required
+def alert_list(request: MemberRequest) -> HttpResponse:
+    """The person's alerts: open ones first, then those closed last."""
+    rows = Alert.objects.for_user(request.user).select_related(*RELATIONS)
+    page = page_open_first(rows, request.GET.get("after", ""))
+    context = {
+        "nav": "operations",
+        "alerts": lines(page.rows),
+        "page": page,
+        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+    }
+    return render(request, "alerts/list.html", context)
+
+
+@require_POST
+@member_required
+def alert_dismiss(request: MemberRequest, alert: str) -> HttpResponse:
+    """Close an alert that somebody has seen to; `next=list` leads back to the list."""
+    row = get_or_404(
+        Alert.objects.select_related("connection"),
+        request.user,
+        alert,
+        Action.MANAGE_CONNECTIONS,
+    )
+    ledger.dismiss_alert(row, by=request.user)
+    if request.POST.get("next") == "list":
+        return redirect("connections:alert_list")
+    return redirect("connections:page", connection=row.connection.public_id)
