@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.conf import settings
 
+from connections import retention
 from connections.alerts import silence
 from connections.checks import execute as checks
 from connections.checks import subjects
@@ -27,6 +28,8 @@ WORK = {
     ORDERS_STATUS.slug: orders.update_status,
 }
 
+PRUNE_EVERY_S = 600
+
 
 @shared_task
 def tick() -> None:
@@ -40,12 +43,20 @@ def tick() -> None:
         silence.look()
     staging.discard_abandoned()
     ConnectionDraft.objects.expired().discard()
+    if heartbeat.take_turn("retention", PRUNE_EVERY_S):
+        prune.delay()
 
 
 @shared_task
 def execute_run(run_id: int) -> None:
     """Do one run's work, if nobody else does."""
     execute.execute(run_id, WORK)
+
+
+@shared_task
+def prune() -> None:
+    """Drop a bounded amount of what is old; the rest at a later turn."""
+    retention.prune()
 
 
 @shared_task

@@ -45,11 +45,11 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
 
 
-def env_secret(name: str) -> str:
+def env_secret(name: str, default: str | None = None) -> str:
     """Return NAME, or the text of the file that NAME_FILE points to."""
     path = os.environ.get(f"{name}_FILE", "").strip()
     if not path:
-        return env_str(name)
+        return env_str(name, default)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:

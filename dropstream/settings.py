@@ -54,8 +54,17 @@ READINESS_CACHED_SECONDS = 5
 # looked for every so many seconds.
 SILENT_INTERVALS = env_number("SILENT_INTERVALS", 3)
 SILENCE_CHECK_SECONDS = env_number("SILENCE_CHECK_SECONDS", 180)
+# Metrics are served to whoever shows it; unset: not at all.
+METRICS_TOKEN = env_secret("METRICS_TOKEN", "")
 # The demo lets the minutes of schedules pass faster; refused by check --deploy.
 DEMO_CLOCK_SPEED = env_number("DEMO_CLOCK_SPEED", 1)
+
+# --- How long rows are kept that are over (connections/retention.py)
+KEEP_FILE_BYTES_DAYS = env_number("KEEP_FILE_BYTES_DAYS", 30)
+KEEP_RUNS_DAYS = env_number("KEEP_RUNS_DAYS", 90)
+KEEP_ACTIVITY_DAYS = env_number("KEEP_ACTIVITY_DAYS", 365)
+KEEP_CHECKS_DAYS = env_number("KEEP_CHECKS_DAYS", 30)
+KEEP_ALERTS_DAYS = env_number("KEEP_ALERTS_DAYS", 90)
 
 INSTALLED_APPS = [
     "inventory_planner",

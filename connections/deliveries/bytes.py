@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
+
 from connections.models import Delivery, DeliveryChunk
 
 CHUNK_BYTES = 1024 * 1024
@@ -49,6 +51,16 @@ def read(delivery: Delivery) -> Iterator[bytes]:
 def drop(delivery: Delivery) -> None:
     """Forget the bytes; the row keeps their hash and size."""
     delivery.chunks.all().delete()
+
+
+def oldest(deliveries: QuerySet[Delivery], count: int) -> QuerySet[DeliveryChunk]:
+    """The oldest chunks that are kept of such deliveries, to be deleted."""
+    first = (
+        DeliveryChunk.objects.filter(delivery__in=deliveries)
+        .order_by("delivery", "n")
+        .values("pk")[:count]
+    )
+    return DeliveryChunk.objects.filter(pk__in=first)
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:

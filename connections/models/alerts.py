@@ -56,6 +56,12 @@ class Alert(TenantModel):
             models.Index(
                 fields=["account", "-closed_at", "-id"], name="connections_alert_list"
             ),
+            # Retention: what was closed long ago.
+            models.Index(
+                fields=["closed_at"],
+                condition=Q(closed_at__isnull=False),
+                name="connections_alert_closed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -88,6 +88,12 @@ class Delivery(TenantModel):
             models.Index(
                 fields=["connection", "-id"], name="connections_delivery_page"
             ),
+            # Metrics and doctor: what nobody could tell.
+            models.Index(
+                fields=["id"],
+                condition=Q(state="unknown"),
+                name="connections_delivery_unknown",
+            ),
         ]
 
     def __str__(self) -> str:
