@@ -15,6 +15,7 @@ from dropstream.sandbox.ssh_server import DropConnection
 from tests.engine import enqueue, run_now
 from tests.factories import Line
 from tests.lab.crash import rise_again, work_and_die
+from tests.lab.script import at_step, refuse
 
 ROWS = 3000  # several writes: one is 32 kB
 
@@ -39,15 +40,8 @@ def again(run: SyncRun) -> SyncRun:
 
 def fail_once(line: Line, op: str, error: Exception, *, at: int = 1) -> None:
     """Raise at the n-th step of a kind on the drop's stock folder."""
-    left = [at]
-
-    def fault(step: str, path: str) -> None:
-        if step == op and "/variant_warehouse/" in path:
-            left[0] -= 1
-            if left[0] == 0:
-                raise error
-
-    line.sandbox.ip.sftp_faults.append(fault)
+    faults = line.sandbox.ip.sftp_faults
+    at_step(faults, op, refuse(error), path="/variant_warehouse/", nth=at)
 
 
 def assert_one_right_file(line: Line) -> Delivery:
@@ -155,8 +149,9 @@ def test_an_upload_that_never_got_to_its_close_is_tried_as_often_as_it_takes(
     assert assert_one_right_file(wide_line).attempts == 4
 
 
-def test_a_partial_object_is_replaced(wide_line: Line) -> None:
-    """reliability.md §2: an interrupted upload may leave what came so far."""
+def test_a_partial_object_is_replaced(wide_line: Line, broken: set[int]) -> None:
+    """D1: an interrupted upload may leave what came so far (reliability.md §2)."""
+    broken.add(3)
     wide_line.sandbox.ip.ssh.partial_objects = True
     fail_once(wide_line, "wrote", DropConnection(), at=3)
     run = run_now(wide_line.stock, "stock_changes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import asyncssh
@@ -21,7 +20,6 @@ from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox import seed
 from dropstream.sandbox.http_server import Request, Response, json_response
-from dropstream.sandbox.ssh_server import DropConnection
 from tests import factories
 from tests.connections.orders.test_flow import (
     ACCOUNT,
@@ -34,8 +32,8 @@ from tests.connections.orders.test_flow import set_up as set_up_line
 from tests.engine import enqueue, run_now
 from tests.factories import Line
 from tests.lab.crash import rise_again, work_and_die
-
-Script = Callable[[Request], Response | None]
+from tests.lab.judge import FarSides, judge
+from tests.lab.script import apply_and_drop, at_request, at_step, cut, refuse
 
 
 @pytest.fixture
@@ -57,27 +55,7 @@ def again(run: SyncRun) -> SyncRun:
 
 def cut_once(line: Line, op: str) -> None:
     """Cut the line at the first step of a kind in the warehouse's /in."""
-    faults = line.sandbox.warehouse.sftp_faults
-
-    def fault(step: str, path: str) -> None:
-        if step == op and path.startswith("/in/"):
-            faults.clear()
-            raise DropConnection
-
-    faults.append(fault)
-
-
-def script_once(line: Line, method: str, ending: str, answer: Script) -> None:
-    """Answer the first such request otherwise."""
-    scripts = line.sandbox.ip.answers
-
-    def script(request: Request) -> Response | None:
-        if request.method != method or not request.path.endswith(ending):
-            return None
-        scripts.remove(script)
-        return answer(request)
-
-    scripts.append(script)
+    at_step(line.sandbox.warehouse.sftp_faults, op, cut, path="/in/")
 
 
 def received_order(line: Line) -> PurchaseOrder:
@@ -124,14 +102,7 @@ def test_a_refusal_leaves_no_temporary_file_and_the_order_goes_once(
 ) -> None:
     """D5, D6: at write, at close, at rename."""
     line = one_order
-    faults = line.sandbox.warehouse.sftp_faults
-
-    def refuse(step: str, path: str) -> None:
-        if step == op and path.startswith("/in/"):
-            faults.clear()
-            raise error
-
-    faults.append(refuse)
+    at_step(line.sandbox.warehouse.sftp_faults, op, refuse(error), path="/in/")
     run = run_now(line.orders, "orders_import")
     assert (run.error_code, run.state) == (code, state)
     assert list(line.far_warehouse.incoming.iterdir()) == []
@@ -145,15 +116,12 @@ def test_a_refusal_leaves_no_temporary_file_and_the_order_goes_once(
 def test_a_rename_that_was_done_and_refused_is_not_done_twice(one_order: Line) -> None:
     """D3, D4: a server that errs in its answer; the warehouse takes the file at once."""
     line = one_order
-    faults = line.sandbox.warehouse.sftp_faults
 
-    def lie(step: str, path: str) -> None:
-        if step == "renamed":
-            faults.clear()
-            line.sandbox.warehouse.tick()
-            raise asyncssh.SFTPFailure("something went wrong")
+    def lie() -> None:
+        line.sandbox.warehouse.tick()
+        raise asyncssh.SFTPFailure("something went wrong")
 
-    faults.append(lie)
+    at_step(line.sandbox.warehouse.sftp_faults, "renamed", lie)
     assert run_now(line.orders, "orders_import").error_code == "remote_failure"
     run_now(line.orders, "orders_import")
     line.sandbox.warehouse.tick()
@@ -203,6 +171,7 @@ def assert_handed_over_once(line: Line) -> None:
     assert Delivery.objects.get().state == "delivered"
     leftovers = list(line.far_warehouse.incoming.iterdir())
     assert leftovers == []
+    assert judge(FarSides.of(line.sandbox), settled=["purchase_orders"]) == []
 
 
 @pytest.mark.parametrize(
@@ -243,12 +212,8 @@ def test_a_write_whose_reply_is_lost_is_not_made_twice(
     """I11: applied, then the line is cut."""
     line = one_order
     order = received_order(line)
-
-    def apply_and_drop(request: Request) -> Response:
-        line.sandbox.ip.normal_answer(request)
-        return Response(drop=True)
-
-    script_once(line, "PATCH", ending or order.external_id, apply_and_drop)
+    lost = apply_and_drop(line.sandbox)
+    at_request(line.sandbox, "PATCH", ending or order.external_id, lost)
     run = run_now(line.orders, "orders_status")
     assert run.state == "queued"
     again(run)
