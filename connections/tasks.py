@@ -57,6 +57,7 @@ def execute_run(run_id: int) -> None:
 def prune() -> None:
     """Drop a bounded amount of what is old; the rest at a later turn."""
     retention.prune()
+    heartbeat.forget_missing()
 
 
 @shared_task

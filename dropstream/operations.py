@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+import hmac
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from dropstream import health
+from dropstream import health, metrics
 
 
 @require_safe
@@ -23,3 +26,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
     response = JsonResponse(answer, status=503 if failing else 200)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    """Metrics for whoever shows METRICS_TOKEN; unset, there is no such page (A6)."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(shown.encode(), settings.METRICS_TOKEN.encode()):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    return HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)

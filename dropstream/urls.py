@@ -12,6 +12,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),
+    path("metrics", operations.metrics_page, name="metrics"),
     path("", include("connections.urls")),
     path("people/", include("allauth.urls")),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),

@@ -91,7 +91,7 @@ OURS = {
 }
 
 # Answered to whoever reaches the port; they say next to nothing (A6).
-FOR_MACHINES = {"healthz": 200, "readyz": 200}
+FOR_MACHINES = {"healthz": 200, "readyz": 200, "metrics": 404}
 
 # allauth's: what anonymous people and members get from GET; it asks nothing of ours.
 ALLAUTH = {

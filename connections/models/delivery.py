@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Channel, Connection
@@ -16,6 +19,11 @@ class DeliveryQuerySet(TenantQuerySet["Delivery"]):
 
     def unfinished(self) -> DeliveryQuerySet:
         return self.filter(state__in=Delivery.UNFINISHED)
+
+    def stuck(self) -> DeliveryQuerySet:
+        """Begun over an hour ago, and nobody has looked since what became of it."""
+        begun = Now() - timedelta(hours=1)
+        return self.unfinished().filter(first_attempt_at__lt=begun)
 
 
 class Delivery(TenantModel):

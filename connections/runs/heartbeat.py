@@ -97,6 +97,14 @@ def worker_is_alive(name: str) -> bool:
     return workers.within(longest).exists()
 
 
+def forget_missing() -> None:
+    """Drop workers that nobody has heard of for a day; `doctor` named them until now."""
+    a_day = Heartbeat.objects.within(24 * 3600)
+    Heartbeat.objects.filter(kind=Heartbeat.Kind.WORKER).exclude(
+        pk__in=a_day.values("pk")
+    ).delete()
+
+
 def tick_is_alive() -> bool:
     """Say whether the tick came round within two of its intervals (O1)."""
     ticks = Heartbeat.objects.filter(kind=Heartbeat.Kind.TICK)
