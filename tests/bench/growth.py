@@ -24,9 +24,9 @@ def connections_growth() -> Measured:
 
     Whole requests through the middleware, on a throw-away database that holds both.
     """
-    with _database():
+    with database():
         small, large = _client("Small 3PL", _SMALL), _client("Large 3PL", _LARGE)
-        _analyse()
+        analyse()
         queries = _queries(small), _queries(large)
         if queries[0] != queries[1]:
             raise RuntimeError(
@@ -42,7 +42,7 @@ def connections_growth() -> Measured:
 
 
 @contextmanager
-def _database() -> Iterator[None]:
+def database() -> Iterator[None]:
     """Django on volatile servers and a database that is gone afterwards."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     import django
@@ -73,7 +73,7 @@ def _client(name: str, count: int) -> Client:
     return client
 
 
-def _analyse() -> None:
+def analyse() -> None:
     """What autovacuum would have done by the time an account is that large."""
     from django.db import connection
 
