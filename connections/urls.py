@@ -9,6 +9,7 @@ from connections.views import (
     connection_page,
     keys,
     orders,
+    rules,
     stores,
     warehouses,
 )
@@ -58,6 +59,7 @@ urlpatterns = [
         connection_page.run_now,
         name="run_now",
     ),
+    path("channels/<uuid:channel>/rules/<slug:job>/", rules.rules_page, name="rules"),
     path("operations/alerts/", alerts.alert_list, name="alert_list"),
     path(
         "operations/alerts/<uuid:alert>/dismiss/",

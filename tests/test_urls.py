@@ -75,6 +75,12 @@ OURS = {
     "delete": Page(POST, {"administrator"}, ids=("connection",)),
     "channel_switch": Page(POST, STAFF, ids=("channel",)),
     "run_now": Page(POST, STAFF, ids=("channel",), more={"job": "orders_import"}),
+    "rules": Page(
+        ("GET", "HEAD", "POST"),
+        STAFF,
+        ids=("channel",),
+        more={"job": "orders_import"},
+    ),
     "alert_list": Page(GET, EVERYBODY),
     "alert_dismiss": Page(POST, STAFF, ids=("alert",)),
     "store": Page(("GET", "HEAD", "POST"), EVERYBODY, ids=("store",)),
@@ -338,6 +344,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "delete": ({}, ["connection.deleted"]),
     "channel_switch": ({"on": "0"}, ["channel.disabled"]),
     "run_now": ({}, []),
+    "rules": ({"go": "save"}, ["channel.rules"]),
     "alert_dismiss": ({}, ["alert.dismissed"]),
     "store": (
         {

@@ -6,8 +6,9 @@ that runs faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -92,26 +93,27 @@ def next_due(rule: Rule, zone: ZoneInfo, due: datetime, now: datetime) -> dateti
 
 
 def upcoming(
-    rules: Sequence[tuple[Rule, datetime]], zone: ZoneInfo
+    rules: Mapping[Rule, datetime | None], zone: ZoneInfo
 ) -> Iterator[datetime]:
-    """The times at which a job comes due, from each rule and its next one; endless."""
-    waiting = [(at, number) for number, (_rule, at) in enumerate(rules)]
-    last = None
-    while waiting:
-        at, number = min(waiting)
-        waiting.remove((at, number))
-        waiting.append((_following(rules[number][0], zone, at), number))
-        if at != last:
-            yield at
-        last = at
+    """The times at which a job comes due, without end; none without a rule.
+
+    `rules`: each with its next time, or None when it would begin now.
+    """
+    now = database_now()
+    at = {rule: due or _following(rule, zone, now) for rule, due in rules.items()}
+    while at:
+        due = min(at.values())
+        yield due
+        for rule in [rule for rule in at if at[rule] == due]:
+            at[rule] = _following(rule, zone, due)
 
 
-def first_due(rule: Rule, zone: ZoneInfo) -> datetime:
-    """When a rule that begins now comes due, by the database's clock."""
+def database_now() -> datetime:
+    """The time by the clock that due times follow (Q19)."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         [now] = cursor.fetchone()
-    return _following(rule, zone, now)
+    return cast(datetime, now)
 
 
 @transaction.atomic
@@ -136,13 +138,13 @@ def save_rules(
     gone = [row.pk for rule, row in rows.items() if rule not in rules]
     channel.schedules.filter(pk__in=gone).delete()
     zone = zone_named(owner.account.time_zone)
-    is_on = owner.is_on and channel.is_on
+    is_on, now = owner.is_on and channel.is_on, database_now()
     Schedule.objects.bulk_create(
         Schedule(
             account_id=channel.account_id,
             channel=channel,
             job=job.slug,
-            next_due_at=first_due(rule, zone) if is_on else None,
+            next_due_at=_following(rule, zone, now) if is_on else None,
             **vars(rule),
         )
         for rule in dict.fromkeys(rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -16,8 +17,10 @@ from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
 from connections.runs import queue, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
+from connections.runs.rules import Rule
 from connections.views import alerts
 from connections.views.connection_list import store_relations
+from connections.views.recurrence import in_demo, in_words
 from connections.views.status import Recent, connection_status, lines
 from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
@@ -41,6 +44,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         Action.VIEW,
     )
     channels = lines(row, Recent.of([row]))
+    completed = _completed(row)
     supported = platforms.of_store(row.store).channels()
     context = {
         "nav": "connections",
@@ -50,7 +54,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
             {
                 "line": line,
                 "jobs": [
-                    _job_row(line.channel, job, line.runs)
+                    _job_row(line.channel, job, line.runs, completed)
                     for job in jobs_of(line.channel.type)
                 ],
             }
@@ -127,9 +131,7 @@ def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
         channel,
         Action.MANAGE_CONNECTIONS,
     )
-    kind = JOBS.get(job)
-    if kind is None or kind.channel != row.type:
-        raise Http404
+    kind = job_or_404(row, job)
     if not (row.is_on and row.connection.is_on):
         messages.warning(request, _("Nothing runs while it is off. Turn it on first."))
     elif queue.enqueue(row, kind, SyncRun.Trigger.PERSON, by=request.user):
@@ -139,12 +141,45 @@ def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
     return redirect("connections:page", connection=row.connection.public_id)
 
 
-def _job_row(channel: Channel, job: Job, runs: dict[str, SyncRun]) -> dict[str, Any]:
+def job_or_404(channel: Channel, slug: str) -> Job:
+    """Return a job that the channel has. Raises Http404."""
+    job = JOBS.get(slug)
+    if job is None or job.channel != channel.type:
+        raise Http404
+    return job
+
+
+def _job_row(
+    channel: Channel,
+    job: Job,
+    runs: dict[str, SyncRun],
+    completed: dict[tuple[int, str], datetime],
+) -> dict[str, Any]:
     """A job as its channel's card shows it: recurrence, last, next, run now."""
-    schedule = next((s for s in channel.schedules.all() if s.job == job.slug), None)
+    schedules = [row for row in channel.schedules.all() if row.job == job.slug]
+    rules = [Rule.of(row) for row in schedules]
+    due = [row.next_due_at for row in schedules if row.next_due_at]
     run = runs.get(job.slug)
-    last = _outcome(run) if run else ""
-    return {"job": job, "schedule": schedule, "run": run, "last": last}
+    return {
+        "job": job,
+        "rules": [{"words": in_words(rule), "demo": in_demo(rule)} for rule in rules],
+        "completed_at": completed.get((channel.pk, job.slug)),
+        "outcome": _outcome(run) if run else "",
+        "next_at": min(due, default=None),
+    }
+
+
+def _completed(connection: Connection) -> dict[tuple[int, str], datetime]:
+    """When each job of each channel last did what it is for."""
+    done = SyncRun.objects.filter(
+        connection=connection, state=SyncRun.State.SUCCEEDED
+    ).exclude(counts__has_key="waiting_for")
+    newest = done.order_by("channel_id", "job", "-pk").distinct("channel_id", "job")
+    return {
+        (channel, job): at
+        for channel, job, at in newest.values_list("channel_id", "job", "finished_at")
+        if at is not None
+    }
 
 
 def _outcome(run: SyncRun) -> str:
@@ -152,4 +187,4 @@ def _outcome(run: SyncRun) -> str:
     waits_for = run.counts.get("waiting_for")
     if waits_for and run.state == SyncRun.State.SUCCEEDED:
         return _("Waited. %(why)s") % {"why": explain(waits_for).happened}
-    return run.get_state_display()
+    return "" if run.state == SyncRun.State.SUCCEEDED else run.get_state_display()

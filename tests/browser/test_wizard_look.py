@@ -204,6 +204,7 @@ def test_u21_every_page_behind_the_list(
         "22-connection": f"/connections/{rows.connection.public_id}/",
         "23-store": f"/stores/{rows.store.public_id}/",
         "24-warehouse": f"/warehouses/{rows.warehouse.public_id}/",
+        "33-rules": f"/channels/{rows.channel.public_id}/rules/orders_import/",
         "25-order": f"/orders/{rows.order.public_id}/",
         "26-stores": "/stores/",
         "27-stores-nothing": "/stores/?q=zzz",
@@ -214,6 +215,17 @@ def test_u21_every_page_behind_the_list(
     staff.get_by_label("SFTP Endpoint").fill("10.0.0.1")
     staff.get_by_role("button", name="Save changes").click()
     look("28-store-error")
+    staff.goto(live_server.url + pages["33-rules"])
+    for kind in ("Hourly", "Daily", "Flexible"):
+        staff.get_by_label("Type").select_option(label=kind)
+        staff.get_by_role("button", name="Add schedule").click()
+    staff.get_by_label("At", exact=True).fill("02:30")
+    staff.get_by_role("button", name="Preview").click()
+    look("34-rules-preview")
+    staff.get_by_label("Every (hours)").fill("often")
+    staff.get_by_label("Sunday").uncheck()
+    staff.get_by_role("button", name="Save changes").click()
+    look("35-rules-error")
     # A 404 is an error line in the console, which the page fixture forbids.
     missing = staff.request.get(
         f"{live_server.url}/stores/{rows.connection.public_id}/"

@@ -156,11 +156,14 @@ def test_d17_a_run_that_could_only_wait_is_not_told_as_done(
         finished_at=timezone.now(),
     )
     client = log_in(cast.staff)
-    waited = "Last: Waited. The SFTP endpoint is not set yet."
-    assert waited in client.get(url("page", rows)).content.decode()
+    waited = "Waited. The SFTP endpoint is not set yet."
+    at = f'datetime="{run.finished_at:%Y-%m-%dT%H:%M:%S.%f}'
+    page = client.get(url("page", rows)).content.decode()
+    assert waited in page
+    assert at not in page
     SyncRun.objects.filter(pk=run.pk).update(counts={"files_sent": 1})
     page = client.get(url("page", rows)).content.decode()
-    assert "Last: Done" in page
+    assert at in page
     assert waited not in page
 
 
