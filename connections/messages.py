@@ -377,6 +377,12 @@ MESSAGES: dict[str, Message] = {
         _("Run it now; tell DropStream support if it happens again."),
         US,
     ),
+    "database_away": Message(
+        _("Our own database was away for a moment."),
+        _RETRIED,
+        _("Wait for the next try; tell DropStream support if it happens again."),
+        US,
+    ),
     "internal_error": Message(
         _("Something broke on our side."),
         _("Nothing was lost. The error was logged."),

@@ -34,6 +34,7 @@ CODES: dict[str, Kind] = {
     "nothing_delivered": Kind.NEEDS_PERSON,
     # Ourselves.
     "worker_lost": Kind.TRANSIENT,
+    "database_away": Kind.TRANSIENT,
     "internal_error": Kind.BUG,
 }
 

@@ -31,10 +31,17 @@ WORK = {
 PRUNE_EVERY_S = 600
 
 
+# Of a thousand schedules each: an account that has many due must not make others wait
+# for the next ticks, nor a tick last for ever.
+MOST_BATCHES = 50
+
+
 @shared_task
 def tick() -> None:
     """Find due work and ring for it; anything missed is found at the next tick."""
-    schedule.make_due()
+    for _batch in range(MOST_BATCHES):
+        if not schedule.make_due():
+            break
     queue.reap()
     queue.ring_due()
     checks.tend()

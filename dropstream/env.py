@@ -30,7 +30,10 @@ def env_bool(name: str, *, default: bool = False) -> bool:
 
 def env_number(name: str, default: float) -> float:
     """Return NAME read as a positive number."""
-    value = env_str(name, str(default))
+    return _positive(name, env_str(name, str(default)))
+
+
+def _positive(name: str, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
@@ -38,6 +41,11 @@ def env_number(name: str, default: float) -> float:
     if number <= 0:
         raise ImproperlyConfigured(f"{name} must be above zero.")
     return number
+
+
+def env_numbers(name: str, default: str) -> list[float]:
+    """Return NAME read as positive numbers, split at commas."""
+    return [_positive(name, value) for value in env_list(name, default)]
 
 
 def env_list(name: str, default: str = "") -> list[str]:

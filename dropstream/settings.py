@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from dropstream.env import env_bool, env_list, env_number, env_secret, env_str
+from dropstream.env import (
+    env_bool,
+    env_list,
+    env_number,
+    env_numbers,
+    env_secret,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -56,6 +63,16 @@ SILENT_INTERVALS = env_number("SILENT_INTERVALS", 3)
 SILENCE_CHECK_SECONDS = env_number("SILENCE_CHECK_SECONDS", 180)
 # Metrics are served to whoever shows it; unset: not at all.
 METRICS_TOKEN = env_secret("METRICS_TOKEN", "")
+# Runs rung for and not yet begun; as many as all workers begin within a second or two.
+# Short, so that who comes later need not wait behind one who came with thousands.
+BELL_WINDOW = env_number("BELL_WINDOW", 100)
+# Tries after transient failures (reliability.md R2): 30 s doubling to an hour, ten times.
+RETRY_BASE_SECONDS = env_number("RETRY_BASE_SECONDS", 30)
+RETRY_CAP_SECONDS = env_number("RETRY_CAP_SECONDS", 3600)
+RETRY_TRIES = env_number("RETRY_TRIES", 10)
+# While the breaker is open (R3); and, one after another, while a person must act (D15).
+BREAKER_PROBE_SECONDS = env_number("BREAKER_PROBE_SECONDS", 300)
+REFUSED_PROBE_SECONDS = env_numbers("REFUSED_PROBE_SECONDS", "900,3600,21600")
 # The demo lets the minutes of schedules pass faster; refused by check --deploy.
 DEMO_CLOCK_SPEED = env_number("DEMO_CLOCK_SPEED", 1)
 
@@ -134,8 +151,22 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
     }
 }
+_options = DATABASES["default"].setdefault("OPTIONS", {})
 # A host that swallows packets must not hold a request, or a probe, for minutes.
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+_options.setdefault("connect_timeout", 5)
+# A statement ends, a lock is given up, a worker that sleeps in a transaction loses its
+# locks (reliability.md Q14). Streams of files set themselves free (COPY).
+_timeouts = {
+    "statement_timeout": env_number("DATABASE_STATEMENT_SECONDS", 300),
+    "lock_timeout": env_number("DATABASE_LOCK_SECONDS", 15),
+    "idle_in_transaction_session_timeout": env_number("DATABASE_IDLE_SECONDS", 60),
+}
+_options["options"] = " ".join(
+    [
+        *(f"-c {name}={seconds * 1000:.0f}" for name, seconds in _timeouts.items()),
+        _options.get("options", ""),
+    ]
+).strip()
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// URL.")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from connections.models import Channel, Schedule, SyncRun
 from connections.runs import execute, queue, schedule
+from connections.runs.context import RunContext
 from connections.runs.jobs import JOBS
 from connections.tasks import WORK
 
@@ -35,12 +36,28 @@ def enqueue(channel: Channel, job: str) -> SyncRun:
     return SyncRun.objects.get(channel=channel, job=job, state__in=SyncRun.UNFINISHED)
 
 
+def due(run: SyncRun) -> SyncRun:
+    """Let a run's time have come."""
+    SyncRun.objects.filter(pk=run.pk).update(due_at=Now())
+    return run
+
+
+def attempt(run: SyncRun, failure: Exception | None = None) -> SyncRun:
+    """Do a run whose work fails so, or succeeds; return it as it then stands."""
+
+    def work(_context: RunContext) -> None:
+        if failure is not None:
+            raise failure
+
+    execute.execute(due(run).pk, {run.job: work})
+    run.refresh_from_db()
+    return run
+
+
 def make_schedules_due() -> None:
     """Let every schedule's time have come."""
-    Schedule.objects.update(next_due_at=timezone.now())
+    Schedule.objects.update(next_due_at=Now())
 
 
 def _due() -> QuerySet[SyncRun]:
-    return SyncRun.objects.filter(
-        state=SyncRun.State.QUEUED, due_at__lte=timezone.now()
-    )
+    return SyncRun.objects.filter(state=SyncRun.State.QUEUED, due_at__lte=Now())

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections.checks.findings import Finding, State
-from connections.models import CheckRun
-from connections.runs import queue
+from connections.models import Channel, CheckRun
+from connections.runs import queue, retry
 from connections.wire.ssh import Deadline
 from stores.models import HostKey
 
@@ -62,6 +62,9 @@ def execute(check_id: int, findings: Findings) -> None:
         log.exception("check broke", extra={"check": str(check.public_id)})
         _append(check, Finding("internal", State.FAILED, code="internal_error"))
         passed = False
+    if passed:
+        # What waited for a person to mend this need not wait for its own next look.
+        retry.lift_for_person(_channels(check))
     _running(check).update(
         state=CheckRun.State.PASSED if passed else CheckRun.State.FAILED,
         finished_at=timezone.now(),
@@ -97,6 +100,15 @@ def _append(check: CheckRun, finding: Finding) -> bool:
         result["host_key"] = str(newest.public_id) if newest else ""
     check.results.append(result)
     return bool(_running(check).update(results=check.results))
+
+
+def _channels(check: CheckRun) -> QuerySet[Channel]:
+    """The channels that use what was tested; none of a draft."""
+    if check.store_id is not None:
+        return Channel.objects.filter(connection__store=check.store_id)
+    if check.warehouse_id is not None:
+        return Channel.objects.filter(connection__warehouse=check.warehouse_id)
+    return Channel.objects.none()
 
 
 def _running(check: CheckRun) -> QuerySet[CheckRun]:

@@ -91,6 +91,7 @@ class Channel(TenantModel):
     """One kind of data flow, with its own switch.
 
     `sent_through`: the warehouse's change number up to which stock was delivered.
+    `gate_until`: nothing of the channel starts by itself before (runs/retry.py).
     """
 
     class Type(models.TextChoices):
@@ -101,6 +102,17 @@ class Channel(TenantModel):
     type = models.CharField(max_length=30, choices=Type)
     enabled_at = models.DateTimeField(null=True, blank=True)
     sent_through = models.BigIntegerField(default=0)
+    # The gate's state. Defaults in the database too: the version before writes none.
+    failures = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("Transient ones in a row, of any job.")
+    )
+    refusals = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("In a row, each for a person to mend.")
+    )
+    gate_until = models.DateTimeField(null=True)
+    gate_lifted_at = models.DateTimeField(
+        null=True, help_text=_("When a person last gave reason to try anew.")
+    )
 
     objects = ChannelQuerySet.as_manager()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Channel, Connection
@@ -17,13 +20,41 @@ class RunQuerySet(TenantQuerySet["SyncRun"]):
     def unfinished(self) -> RunQuerySet:
         return self.filter(state__in=SyncRun.UNFINISHED)
 
+    def dead(self) -> RunQuerySet:
+        """The dead letters: failed for good, and nothing has taken their place."""
+        return self.filter(state=SyncRun.State.FAILED, resolved_at=None)
+
+    def add(
+        self,
+        channel: Channel,
+        job: str,
+        trigger: SyncRun.Trigger,
+        *,
+        due_at: datetime | Combinable,
+        by: User | None = None,
+    ) -> SyncRun | None:
+        """Insert a waiting run; None when one of the job is unfinished already."""
+        run = SyncRun(
+            account_id=channel.account_id,
+            connection_id=channel.connection_id,
+            channel=channel,
+            store_id=channel.connection.store_id,
+            job=job,
+            trigger=trigger,
+            requested_by=by,
+            due_at=due_at,
+        )
+        self.bulk_create([run], ignore_conflicts=True)
+        return self.filter(public_id=run.public_id).first()
+
 
 class SyncRun(TenantModel):
     """One piece of work of one channel.
 
     queued → running → succeeded | needs_person | failed | cancelled; a transient failure
     goes back to queued with a later `due_at`. Attempts count before the work starts, so
-    that a run that kills its worker ends as well (Q4).
+    that a run that kills its worker ends as well (Q4). A failed run is a dead letter
+    until a success of its job, or a newer failure, sets `resolved_at`.
     """
 
     class State(models.TextChoices):
@@ -38,12 +69,16 @@ class SyncRun(TenantModel):
         SCHEDULE = "schedule", _("Schedule")
         PERSON = "person", _("Run now")
         CHANGE = "change", _("Settings changed")
+        PROBE = "probe", _("Looks whether it was mended")
+        REPLAY = "replay", _("Replay")
 
     class Side(models.TextChoices):
         STORE = "store", _("Store")
         WAREHOUSE = "warehouse", _("Warehouse")
 
     UNFINISHED = (State.QUEUED, State.RUNNING)
+    # Somebody waits for it, or has changed something: the channel's gate is not asked.
+    ASKED_FOR = (Trigger.PERSON, Trigger.CHANGE, Trigger.REPLAY)
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="runs")
     channel = models.ForeignKey(
@@ -60,8 +95,12 @@ class SyncRun(TenantModel):
     due_at = models.DateTimeField()
     rung_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
+    # How many of them do not count any more: somebody has asked for the run anew.
+    attempts_before = models.PositiveIntegerField(default=0, db_default=0)
+    first_started_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    resolved_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=60, blank=True)
     error_side = models.CharField(max_length=10, choices=Side, default=Side.STORE)
     error_detail = models.CharField(max_length=500, blank=True)
@@ -107,10 +146,31 @@ class SyncRun(TenantModel):
                 condition=Q(finished_at__isnull=False),
                 name="connections_syncrun_ended",
             ),
+            # The bell's window: rung for, and not started yet.
+            models.Index(
+                fields=["rung_at"],
+                condition=Q(state="queued", rung_at__isnull=False),
+                name="connections_syncrun_rung",
+            ),
+            # The list of dead letters, cut by keyset; and those of one job.
+            models.Index(
+                fields=["account", "-id"],
+                condition=Q(state="failed", resolved_at=None),
+                name="connections_syncrun_dead",
+            ),
+            models.Index(
+                fields=["channel", "job"],
+                condition=Q(state="failed", resolved_at=None),
+                name="connections_syncrun_dead_job",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.job} {self.state}"
+
+    @property
+    def tries(self) -> int:
+        return self.attempts - self.attempts_before
 
 
 class StoreLease(models.Model):

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
-from django.db import transaction
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Coalesce, Now
 
 from connections.failpoints import failpoint
 from connections.models import Channel, SyncRun
 from connections.problems import Problem
 from connections.runs import lease as leases
-from connections.runs import queue
+from connections.runs import outcome, queue, retry
 from connections.runs.context import RunContext, SwitchedOffError
 from connections.runs.lease import Lease, LeaseLostError
+from connections.runs.transactions import retried
 from connections.wire.errors import Kind, WireError
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[RunContext], None]
 
-# How long a run waits when another one holds its store.
-BUSY_SECONDS = 5
-
 
 def execute(run_id: int, work: Mapping[str, Work]) -> None:
-    """Claim a due run and do its work; a run that is not claimable is somebody else's."""
-    claimed = _claim(run_id)
-    if claimed is None:
-        return
-    run, lease = claimed
+    """Claim a due run and do its work; a run that is not claimable is somebody else's.
+
+    Afterwards the next ones are rung for.
+    """
+    claimed = retried(lambda: _claim(run_id))
+    if claimed is not None:
+        _execute(*claimed, work)
+    queue.top_up()
+
+
+def _execute(run: SyncRun, lease: Lease, work: Mapping[str, Work]) -> None:
     context = RunContext(run, lease)
     started = {"run": str(run.public_id), "job": run.job, "attempt": run.attempts}
     log.info("run started", extra=started)
@@ -50,82 +54,139 @@ def execute(run_id: int, work: Mapping[str, Work]) -> None:
 @transaction.atomic
 def _claim(run_id: int) -> tuple[SyncRun, Lease] | None:
     """Take the run and its store's lease together, or neither."""
-    now = timezone.now()
     run = (
         SyncRun.objects.select_for_update(of=("self",), skip_locked=True)
         .select_related("channel", "connection__store", "connection__warehouse")
-        .filter(pk=run_id, state=SyncRun.State.QUEUED, due_at__lte=now)
+        .filter(pk=run_id, state=SyncRun.State.QUEUED, due_at__lte=Now())
         .first()
     )
     if run is None:
         return None
     if not Channel.objects.live().filter(pk=run.channel_id).exists():
-        run.state, run.finished_at = SyncRun.State.CANCELLED, now
+        run.state, run.finished_at = SyncRun.State.CANCELLED, Now()
         run.save(update_fields=["state", "finished_at"])
         return None
+    if run.trigger not in SyncRun.ASKED_FOR:
+        shut = Channel.objects.filter(pk=run.channel_id, gate_until__gt=Now())
+        gate = shut.values_list("gate_until", flat=True).first()
+        if gate is not None:
+            # Made due in the moment in which the gate closed.
+            run.due_at, run.rung_at = gate, None
+            run.save(update_fields=["due_at", "rung_at"])
+            return None
     lease = leases.take(run)
     if lease is None:
-        # Its bell rings again when the other one may be done (D19).
-        run.due_at, run.rung_at = now + timedelta(seconds=BUSY_SECONDS), None
-        run.save(update_fields=["due_at", "rung_at"])
+        # Its bell rings again when the other one is done (D19).
+        run.rung_at = None
+        run.save(update_fields=["rung_at"])
         return None
     SyncRun.objects.filter(pk=run_id).update(
-        state=SyncRun.State.RUNNING, attempts=F("attempts") + 1, started_at=now
+        state=SyncRun.State.RUNNING,
+        attempts=F("attempts") + 1,
+        first_started_at=Coalesce("first_started_at", Now()),
+        started_at=Now(),
     )
-    run.refresh_from_db(fields=["state", "attempts", "started_at"])
+    run.refresh_from_db(fields=["state", "attempts", "first_started_at", "started_at"])
     return run, lease
 
 
 def _work(context: RunContext, work: Mapping[str, Work]) -> None:
+    run = context.run
     try:
-        work[context.run.job](context)
+        work[run.job](context)
     except LeaseLostError:
         raise
     except SwitchedOffError:
-        _finish(context, SyncRun.State.CANCELLED)
+        _record(context, lambda: _end(context, SyncRun.State.CANCELLED))
     except (WireError, Problem) as error:
         _stop(context, error)
+    except (OperationalError, InterfaceError):
+        log.exception("database away", extra={"run": str(run.public_id)})
+        # A connection that broke is not mended by itself before the task's end (Q13).
+        connection.close_if_unusable_or_obsolete()
+        _stop(context, Problem("database_away"))
     except Exception:
         # The trace goes to the log; its text could hold a secret and is not stored.
-        log.exception("run broke", extra={"run": str(context.run.public_id)})
+        log.exception("run broke", extra={"run": str(run.public_id)})
         _stop(context, Problem("internal_error"))
     else:
         failpoint("run.worked")
-        _finish(context, SyncRun.State.SUCCEEDED)
+        _record(context, lambda: _succeed(context))
         failpoint("run.recorded")
 
 
-def _stop(context: RunContext, error: WireError | Problem) -> None:
+def _stop(context: RunContext, failure: WireError | Problem) -> None:
     """Try again later what may heal by itself; the rest waits for a person."""
-    run = context.run
-    if error.kind == Kind.NEEDS_PERSON:
-        _finish(context, SyncRun.State.NEEDS_PERSON, error)
-    elif run.attempts >= queue.MAX_ATTEMPTS:
-        _finish(context, SyncRun.State.FAILED, error)
+    if failure.kind == Kind.NEEDS_PERSON:
+        _record(context, lambda: _refuse(context, failure))
+    elif retry.is_last(context.run):
+        _record(context, lambda: _die(context, failure))
     else:
+        _record(context, lambda: _put_back(context, failure))
+
+
+def _record(context: RunContext, change: Callable[[], None]) -> None:
+    """Write how the attempt ended, in one fenced transaction.
+
+    While the database is away, nobody else can have taken the lease.
+    """
+
+    def fenced() -> None:
         with context.fenced():
-            run.state, run.rung_at = SyncRun.State.QUEUED, None
-            run.due_at = queue.retry_at(
-                run.attempts, getattr(error, "retry_after_s", None)
-            )
-            _record(context, error)
+            change()
+
+    retried(fenced, patience_s=settings.LEASE_SECONDS)
 
 
-def _finish(
-    context: RunContext, state: SyncRun.State, error: WireError | Problem | None = None
-) -> None:
-    with context.fenced():
-        context.run.state, context.run.finished_at = state, timezone.now()
-        _record(context, error)
-        if error is not None:
-            context.note("run_stopped", job=context.run.job, code=error.code)
+def _succeed(context: RunContext) -> None:
+    _end(context, SyncRun.State.SUCCEEDED)
+    outcome.succeeded(context.run)
 
 
-def _record(context: RunContext, error: WireError | Problem | None) -> None:
+def _refuse(context: RunContext, failure: WireError | Problem) -> None:
+    _end(context, SyncRun.State.NEEDS_PERSON, failure)
+    outcome.refused(context.run)
+
+
+def _die(context: RunContext, failure: WireError | Problem) -> None:
+    _end(context, SyncRun.State.FAILED, failure)
+    _count(context, failure)
+    outcome.died(context.run)
+
+
+def _put_back(context: RunContext, failure: WireError | Problem) -> None:
     run = context.run
-    run.error_code = error.code if error else ""
-    run.error_detail = error.detail if error else ""
-    run.error_side = context.side_of(error)
+    run.state, run.rung_at = SyncRun.State.QUEUED, None
+    retry_after_s = getattr(failure, "retry_after_s", None)
+    run.due_at = Now() + retry.pause(run.tries, retry_after_s)
+    _save(context, failure)
+    if _count(context, failure):
+        outcome.alert(run)
+
+
+def _count(context: RunContext, failure: WireError | Problem) -> bool:
+    """Let the breaker know of what a far side did; not of our own troubles."""
+    return (
+        isinstance(failure, WireError)
+        and failure.kind == Kind.TRANSIENT
+        and retry.count_failure(context.run)
+    )
+
+
+def _end(
+    context: RunContext,
+    state: SyncRun.State,
+    failure: WireError | Problem | None = None,
+) -> None:
+    context.run.state, context.run.finished_at = state, Now()
+    _save(context, failure)
+
+
+def _save(context: RunContext, failure: WireError | Problem | None) -> None:
+    run = context.run
+    run.error_code = failure.code if failure else ""
+    run.error_detail = failure.detail if failure else ""
+    run.error_side = context.side_of(failure)
     run.counts = context.counts
     run.save(
         update_fields=[

@@ -10,12 +10,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
-from django.utils import timezone
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 
 from connections.models import StoreLease, SyncRun
 
@@ -86,7 +87,7 @@ def take(run: SyncRun) -> Lease | None:
     StoreLease.objects.bulk_create(
         [StoreLease(store_id=run.store_id)], ignore_conflicts=True
     )
-    free = Q(expires_at__isnull=True) | Q(expires_at__lt=timezone.now())
+    free = Q(expires_at__isnull=True) | Q(expires_at__lt=Now())
     taken = StoreLease.objects.filter(free, store=run.store_id).update(
         fence=F("fence") + 1, run=run, expires_at=_expiry()
     )
@@ -96,5 +97,6 @@ def take(run: SyncRun) -> Lease | None:
     return Lease(run.store_id, run.pk, fence)
 
 
-def _expiry() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+def _expiry() -> Combinable:
+    """By the database's clock: workers' own may differ (Q19)."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)

@@ -71,7 +71,8 @@ def make_due() -> int:
                  trigger, due_at, attempts, error_code, error_side, error_detail,
                  counts, created_at)
             SELECT gen_random_uuid(), moved.account_id, c.id, ch.id, c.store_id,
-                   moved.job, 'queued', 'schedule', statement_timestamp(), 0, '',
+                   moved.job, 'queued', 'schedule',
+                   greatest(statement_timestamp(), ch.gate_until), 0, '',
                    'store', '', '{}', statement_timestamp()
             FROM moved
             JOIN connections_channel ch ON ch.id = moved.channel_id

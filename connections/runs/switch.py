@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from connections.models import Channel, Connection, OffPeriod, Schedule, SyncRun
+from connections.runs import retry
 from connections.runs.jobs import jobs_of
 from connections.runs.schedule import lock_switches
 from stores import audit
@@ -51,6 +52,7 @@ def enable_connection(connection: Connection, *, by: User | None) -> None:
     OffPeriod.objects.filter(connection=connection, ended_at=None).update(ended_at=now)
     schedules = Schedule.objects.filter(channel__connection=connection)
     schedules.filter(channel__enabled_at__isnull=False).update(next_due_at=Now())
+    retry.lift_for_person(Channel.objects.filter(connection=connection))
     audit.record("connection.enabled", connection, by=by)
 
 
@@ -78,6 +80,7 @@ def enable_channel(channel: Channel, *, by: User) -> None:
         return
     if owner.is_on:
         channel.schedules.update(next_due_at=Now())
+    retry.lift_for_person(Channel.objects.filter(pk=channel.pk))
     audit.record("channel.enabled", channel, by=by)
 
 

@@ -151,11 +151,14 @@ class _Rows:
     def pieces(self) -> Iterator[bytes]:
         reader = databases.create_connection("default")
         try:
-            with reader.cursor() as cursor, cursor.copy(self._copy) as copy:
-                for data in copy:
-                    # One message a row, the header first: no row holds a line break.
-                    self.count += bytes(data).count(b"\n")
-                    yield bytes(data)
+            with reader.cursor() as cursor:
+                # A large stock takes as long as it takes to be packed.
+                cursor.execute("SET statement_timeout = 0")
+                with cursor.copy(self._copy) as copy:
+                    for data in copy:
+                        # One message a row, the header first: no row holds a line break.
+                        self.count += bytes(data).count(b"\n")
+                        yield bytes(data)
             self.count -= 1
         finally:
             reader.close()

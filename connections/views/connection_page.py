@@ -135,7 +135,9 @@ def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
     if not (row.is_on and row.connection.is_on):
         messages.warning(request, _("Nothing runs while it is off. Turn it on first."))
     elif queue.enqueue(row, kind, SyncRun.Trigger.PERSON, by=request.user):
-        messages.success(request, _("%(job)s: started.") % {"job": kind.label})
+        messages.success(
+            request, _("%(job)s: queued. It starts in a moment.") % {"job": kind.label}
+        )
     else:
         messages.info(request, _("%(job)s: already on its way.") % {"job": kind.label})
     return redirect("connections:page", connection=row.connection.public_id)

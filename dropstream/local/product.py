@@ -18,6 +18,10 @@ from dropstream.local.state import State
 DEMO_DEFAULTS = {
     "TICK_SECONDS": "2",
     "DEMO_CLOCK_SPEED": "240",
+    "RETRY_BASE_SECONDS": "2",
+    "RETRY_CAP_SECONDS": "15",
+    "BREAKER_PROBE_SECONDS": "10",
+    "REFUSED_PROBE_SECONDS": "10,20,60",
 }
 # What manage.py in another terminal needs, in this order.
 ENV_NAMES = (
@@ -33,6 +37,10 @@ ENV_NAMES = (
     "STATIC_ROOT",
     "TICK_SECONDS",
     "DEMO_CLOCK_SPEED",
+    "RETRY_BASE_SECONDS",
+    "RETRY_CAP_SECONDS",
+    "BREAKER_PROBE_SECONDS",
+    "REFUSED_PROBE_SECONDS",
 )
 
 

@@ -132,6 +132,7 @@ def _fill(schedules: int) -> None:
         for brand, n in sides
     )
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(_FILL.format(due=_DUE))
         cursor.execute("SELECT count(*) FROM connections_schedule")
         [made] = cursor.fetchone()
@@ -162,7 +163,7 @@ def _dispatch() -> None:
     with transaction.atomic():
         made, rung = schedule.make_due(), queue.ring_due()
         transaction.set_rollback(True)
-    if (made, rung) != (_DUE, _DUE):
+    if made != _DUE or not rung:
         raise RuntimeError(f"{made} runs made, {rung} rung for")
 
 

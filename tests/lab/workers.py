@@ -20,7 +20,13 @@ from tests.lab import failpoints
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # A second here is a minute in production.
-CLOCK = {"TICK_SECONDS": "0.5", "LEASE_SECONDS": "2", "RING_AGAIN_SECONDS": "1"}
+CLOCK = {
+    "TICK_SECONDS": "0.5",
+    "LEASE_SECONDS": "2",
+    "RING_AGAIN_SECONDS": "1",
+    "RETRY_BASE_SECONDS": "0.5",
+    "BREAKER_PROBE_SECONDS": "5",
+}
 # A machine that runs other tests meanwhile starts a worker in half a minute.
 LONGEST_S = 150
 POLL_S = 0.05

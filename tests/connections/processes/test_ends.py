@@ -10,7 +10,6 @@ from functools import partial
 from django.db import connection as database
 
 from connections.models import Schedule, StoreLease, SyncRun
-from connections.runs import queue
 from tests.connections.processes.work import Gate, assert_one_right_file, is_done
 from tests.factories import Line
 from tests.lab.workers import Workers
@@ -21,14 +20,14 @@ def test_a_run_that_kills_its_process_each_time_is_given_up(
 ) -> None:
     """Q4: exactly so many attempts, then a dead row; the worker itself goes on."""
     workers.start_tick()
-    worker = workers.start_worker("run.claimed=kill", pool="prefork")
+    worker = workers.start_worker("run.claimed=kill", pool="prefork", RETRY_TRIES="4")
 
     def is_dead() -> bool:
         return SyncRun.objects.filter(state=SyncRun.State.FAILED).exists()
 
     workers.wait_for("the end of the attempts", is_dead)
     run = SyncRun.objects.get()
-    assert (run.attempts, run.error_code) == (queue.MAX_ATTEMPTS, "worker_lost")
+    assert (run.attempts, run.error_code) == (4, "worker_lost")
     assert worker.poll() is None
 
 

@@ -6,36 +6,18 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import pytest
 from django.db import connection as database
 from django.utils import timezone
+from pytest_django import Settings
 
-from connections.models import Channel, StoreLease, SyncRun
-from connections.runs import execute, queue, schedule, switch
-from connections.runs.context import RunContext
+from connections.models import Alert, Channel, StoreLease, SyncRun
+from connections.runs import execute, queue, switch
 from connections.runs.jobs import JOBS
-from connections.wire.errors import WireError
 from stores.models import AuditEvent
-from tests.engine import drain, enqueue, make_schedules_due
+from tests.engine import attempt, drain, due, enqueue, make_schedules_due
 from tests.factories import Line
 
 LONGEST_S = 10
-
-
-def due(run: SyncRun) -> SyncRun:
-    SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
-    return run
-
-
-def attempt(run: SyncRun, error: Exception) -> SyncRun:
-    """Do a run whose work fails so."""
-
-    def work(context: RunContext) -> None:
-        raise error
-
-    execute.execute(due(run).pk, {run.job: work})
-    run.refresh_from_db()
-    return run
 
 
 def test_many_workers_rung_for_one_run_do_it_once(
@@ -60,18 +42,29 @@ def test_many_workers_rung_for_one_run_do_it_once(
     assert (run.state, run.attempts) == ("succeeded", 1)
 
 
-def test_poison_ends_after_the_last_attempt(channel: Channel) -> None:
-    """Q4: our own fault, each time."""
+def test_poison_ends_after_the_last_attempt(
+    channel: Channel, settings: Settings
+) -> None:
+    """Q4: our own fault, each time; exactly so many attempts, and others are unaffected."""
+    settings.RETRY_TRIES = 4
+    other = channel.connection.channels.get(type=Channel.Type.PURCHASE_ORDERS)
     run = enqueue(channel, "stock_changes")
-    for number in range(1, queue.MAX_ATTEMPTS):
+    for number in range(1, 4):
         attempt(run, RuntimeError("poison"))
         assert (run.state, run.attempts) == ("queued", number)
         assert run.due_at > timezone.now() - timedelta(seconds=1)
     attempt(run, RuntimeError("poison"))
     assert (run.state, run.error_code) == ("failed", "internal_error")
-    assert run.attempts == queue.MAX_ATTEMPTS
+    assert run.attempts == 4
     assert run.finished_at is not None
     assert not StoreLease.objects.exclude(run=None).exists()
+    execute.execute(due(run).pk, {})
+    run.refresh_from_db()
+    assert run.attempts == 4
+    healthy = enqueue(other, "orders_import")
+    execute.execute(healthy.pk, {healthy.job: lambda _context: None})
+    healthy.refresh_from_db()
+    assert (healthy.state, healthy.attempts) == ("succeeded", 1)
 
 
 def test_what_a_bug_says_is_not_stored(channel: Channel) -> None:
@@ -80,15 +73,22 @@ def test_what_a_bug_says_is_not_stored(channel: Channel) -> None:
     assert "hunter2" not in run.error_detail
 
 
-def test_a_run_that_kills_its_worker_ends_as_well(channel: Channel) -> None:
-    """Q4: attempts count before the work begins."""
+def test_a_run_that_kills_its_worker_ends_as_well(
+    channel: Channel, settings: Settings
+) -> None:
+    """Q4: attempts count before the work begins; the next worker is not killed at once."""
+    settings.RETRY_TRIES = 4
     run = enqueue(channel, "stock_changes")
-    for number in range(1, queue.MAX_ATTEMPTS + 1):
+    waits = []
+    for number in range(1, 5):
         leave_running(run)
         assert queue.reap() == 1
         run.refresh_from_db()
         assert run.attempts == number
+        waits.append(run.due_at > timezone.now())
+    assert waits == [False, True, True, False]
     assert (run.state, run.error_code) == ("failed", "worker_lost")
+    assert Alert.objects.open().get().code == "worker_lost"
     assert queue.reap() == 0
 
 
@@ -104,54 +104,6 @@ def test_the_reaper_leaves_a_live_worker_alone(channel: Channel) -> None:
     run = enqueue(channel, "stock_changes")
     assert execute._claim(run.pk) is not None
     assert queue.reap() == 0
-
-
-@pytest.mark.parametrize("attempts", range(1, queue.MAX_ATTEMPTS))
-def test_delays_are_jittered_and_double(attempts: int) -> None:
-    """R2."""
-    longest = min(queue.LONGEST_DELAY_S, queue.FIRST_DELAY_S * 2 ** (attempts - 1))
-    now = timezone.now()
-    delays = [
-        (queue.retry_at(attempts, None) - now).total_seconds() for _ in range(200)
-    ]
-    assert 0 <= min(delays) < longest / 4
-    assert longest * 3 / 4 < max(delays) <= longest + 1
-
-
-def test_a_far_side_that_asks_to_wait_is_obeyed(channel: Channel) -> None:
-    """I5."""
-    error = WireError("api_throttled", retry_after_s=120)
-    run = attempt(enqueue(channel, "stock_changes"), error)
-    wait = run.due_at - timezone.now()
-    assert run.state == "queued"
-    assert timedelta(seconds=115) < wait < timedelta(seconds=131)
-
-
-def test_what_a_person_must_mend_is_not_tried_again(channel: Channel) -> None:
-    """R1: no fast retry of what cannot heal."""
-    run = attempt(enqueue(channel, "stock_changes"), WireError("auth_refused", "no"))
-    assert (run.state, run.error_code) == ("needs_person", "auth_refused")
-    assert run.error_detail == "no"
-
-
-def test_a_person_brings_a_waiting_retry_forward(channel: Channel) -> None:
-    run = attempt(enqueue(channel, "stock_changes"), WireError("network_lost"))
-    later = timezone.now() + timedelta(hours=1)
-    SyncRun.objects.update(due_at=later)
-    assert queue.enqueue(channel, JOBS[run.job], SyncRun.Trigger.PERSON) is None
-    run.refresh_from_db()
-    assert run.due_at <= timezone.now()
-
-
-def test_bells_are_rung_once_and_again_when_nobody_came(
-    channel: Channel,
-) -> None:
-    """Q5."""
-    schedule.make_due()
-    assert queue.ring_due() == 3
-    assert queue.ring_due() == 0
-    SyncRun.objects.update(rung_at=timezone.now() - timedelta(hours=1))
-    assert queue.ring_due() == 3
 
 
 def test_nothing_runs_while_the_connection_is_off(line: Line) -> None:
