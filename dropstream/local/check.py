@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _TOOLS = Path(sys.executable).parent
+# What became of each test, for the check that names tests.
+_REPORT = ".state/tests.xml"
 
 # Enough of a production for Django's deployment checks; nothing is dialled.
 _PRODUCTION = {
@@ -80,7 +82,13 @@ def all_checks() -> list[Check]:
         ]
     return [
         *checks,
-        Check("test", _python("run.py", "test"), loud=True),
+        Check(
+            "test",
+            _python("run.py", "test"),
+            loud=True,
+            environment={"PYTEST_ADDOPTS": f"--junitxml={_REPORT}"},
+        ),
+        Check("reliability", _python("-m", "tests.reliability", "--report", _REPORT)),
         Check("demo", _python("run.py", "demo", "--once"), loud=True),
         Check("soak", _python("run.py", "soak", *_SOAK), loud=True),
     ]

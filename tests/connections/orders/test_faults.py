@@ -33,7 +33,7 @@ from tests.engine import enqueue, run_now
 from tests.factories import Line
 from tests.lab.crash import rise_again, work_and_die
 from tests.lab.judge import FarSides, judge
-from tests.lab.script import apply_and_drop, at_request, at_step, cut, refuse
+from tests.lab.script import apply_and_drop, at_request, at_step, cut, fail, refuse
 
 
 @pytest.fixture
@@ -241,6 +241,26 @@ def test_a_write_that_does_not_stick_is_tried_twice_and_then_shown(
     assert order.write_refused == "echo_mismatch"
     run_now(line.orders, "orders_status")
     assert len(writes(line)) <= 2
+
+
+def test_an_outage_longer_than_the_polling_interval_misses_nothing(
+    line: Line,
+) -> None:
+    """I9: whatever came, and came and changed, while nobody answered."""
+    set_up_line(line)
+    run = enqueue(line.orders, "orders_import")
+    line.sandbox.ip.answers.append(fail(503))
+    for _ in range(3):
+        SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+        execute.execute(run.pk, WORK)
+        line.sandbox.ip.make_order(ACCOUNT)
+    assert not PurchaseOrder.objects.exists()
+    line.sandbox.ip.answers.clear()
+    run.refresh_from_db()
+    again(run)
+    far = FarSides.of(line.sandbox)
+    assert judge(far, settled=["purchase_orders"]) == []
+    assert PurchaseOrder.objects.count() == 6
 
 
 def test_an_order_that_somebody_closed_there_is_left_alone(one_order: Line) -> None:

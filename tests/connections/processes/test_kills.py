@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ from celery.utils.nodenames import gethostname, nodename
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from connections.models import Delivery, Heartbeat, SyncRun
+from connections.models import Channel, Delivery, Heartbeat, StagedLevel, SyncRun
 from connections.runs import queue, schedule
 from dropstream.local.servers import Valkey
 from dropstream.sandbox import Sandbox
 from tests.connections.processes.work import Gate, assert_one_right_file, is_done
 from tests.factories import Line
+from tests.lab import failpoints
+from tests.lab.judge import FarSides, judge
 from tests.lab.workers import Workers, real_workers
 
 
@@ -37,6 +41,29 @@ def test_a_worker_killed_in_the_middle_of_a_push_leaves_one_right_file(
     run = SyncRun.objects.get(job="stock_changes")
     assert run.attempts == 2
     assert Delivery.objects.get().attempts == 2
+
+
+def is_over(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
+def test_workers_that_die_one_after_the_other_leave_one_right_file(
+    stock_line: Line, workers: Workers
+) -> None:
+    """D2: at a report's first rows, and when the file is about to become visible."""
+    workers.start_tick()
+    for fail_point in ("report.staging", "delivery.announced"):
+        doomed = workers.start_worker(f"{fail_point}=kill")
+        workers.wait_for(fail_point, partial(is_over, doomed))
+        assert doomed.returncode == failpoints.KILLED
+        assert stock_line.dropped() == []
+    workers.start_worker()
+    workers.wait_for("the end of the run", is_done)
+    assert_one_right_file(stock_line)
+    assert SyncRun.objects.get(job="stock_changes").attempts == 3
+    assert not StagedLevel.objects.exists()
+    far = FarSides.of(stock_line.sandbox)
+    assert judge(far, settled=[Channel.Type.INVENTORY]) == []
 
 
 def test_work_is_done_though_redis_forgot_it(
