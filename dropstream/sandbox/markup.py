@@ -29,6 +29,7 @@ p,dl{margin:.5rem 0;max-width:46rem}
 .dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad)}
 .box{border:1px solid var(--line);border-radius:.5rem;padding:.75rem 1rem;
 margin:.75rem 0}
+.box h2{margin-top:.25rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 th,td{text-align:left;vertical-align:top;padding:.375rem .75rem .375rem 0;

@@ -53,10 +53,12 @@ def overview(sandbox: Sandbox, request: Request) -> Response:
     return page(
         "The far sides",
         tag("p", "Stand-ins for the two systems that DropStream connects."),
+        _start(sandbox),
+        tag("h2", "All that is here"),
         tag(
             "ul",
-            planner if sandbox.has_ip else "",
             tag("li", link("/warehouse/", "Warehouse"), ": stock, orders and receipts"),
+            planner if sandbox.has_ip else "",
             tag("li", link("/report.json", "report.json"), ": the main job's progress"),
             tag("li", link("/state.json", "state.json"), ": everything, for machines"),
         ),
@@ -65,11 +67,38 @@ def overview(sandbox: Sandbox, request: Request) -> Response:
     )
 
 
+def _start(sandbox: Sandbox) -> Html:
+    """Lead a newcomer to the merchant that nobody has connected yet."""
+    warehouse = link("/warehouse/?user=try", "Your merchant's warehouse")
+    account = link(f"/ip/?account={TRY}", "Your merchant in Inventory Planner")
+    at_ip = tag(
+        "li",
+        account,
+        ": for step 4, its account id and API key. It takes the public key that step 4"
+        " shows, and gives the SFTP endpoint for it",
+    )
+    return tag(
+        "section",
+        tag("h2", "Connect your merchant"),
+        tag(
+            "p",
+            "One of the merchants here is yours to connect: choose Add Connection in"
+            " DropStream and keep these two pages open beside it.",
+        ),
+        tag(
+            "ol",
+            tag("li", warehouse, ": for step 3, the connection string of its log-in"),
+            at_ip if sandbox.has_ip else "",
+        ),
+        class_="box",
+    )
+
+
 def _main_job(job: Doc) -> Html:
     words = "done" if job["done"] else "not done yet"
     return tag(
         "section",
-        tag("h2", "The main job"),
+        tag("h2", "The demo merchant, which works already"),
         tag(
             "p",
             f"{job['rows']:,} stock rows known to Inventory Planner, order"

@@ -36,6 +36,7 @@ def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
     """Staff add a connection; within two minutes both flows have done their job."""
     steps.log_in(page, product)
     newcomer = steps.meet(page, product, "try")
+    the_sandbox_leads_to(newcomer, page, product)
     steps.begin(page, newcomer.name)
     steps.new_merchant(page, "Walk Ltd")
     steps.fill_warehouse(page, "Walk warehouse", newcomer.connection_string)
@@ -73,6 +74,21 @@ def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
     order.get_by_role("link", name="1042").click()
     steps.heading(page, "Purchase order 1042")
     expect(page.get_by_text("Received", exact=True)).to_be_visible()
+
+
+def the_sandbox_leads_to(
+    newcomer: steps.Newcomer, page: Page, product: Product
+) -> None:
+    """From its front page, to the merchant that nobody has connected yet."""
+    tab = page.context.new_page()
+    tab.goto(product.sandbox)
+    tab.get_by_role("link", name="Your merchant's warehouse").click()
+    string = tab.get_by_label("Connection string")
+    expect(string).to_have_value(newcomer.connection_string)
+    tab.go_back()
+    tab.get_by_role("link", name="Your merchant in Inventory Planner").click()
+    expect(tab.get_by_label("Account ID")).to_have_value(newcomer.account_id)
+    tab.close()
 
 
 def the_sandbox_shows_it(
@@ -123,6 +139,9 @@ def set_up_without_endpoint(
     page.get_by_role("link", name=newcomer.name, exact=True).click()
     received = steps.order_row(page, "1042").get_by_text("Received", exact=True)
     expect(received).to_be_visible(timeout=RECEIVED_MS)
+    expect(
+        page.get_by_text("Waited. The SFTP endpoint is not set yet.")
+    ).to_be_visible()
     # The write-back is due every four hours, which is a minute here: not waited for.
     page.get_by_role("button", name="Update status now").click()
     product.wait_for(
