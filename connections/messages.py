@@ -100,7 +100,10 @@ MESSAGES: dict[str, Message] = {
     "host_key_unknown": Message(
         _("This server's key has not been approved yet."),
         _("Nothing was sent. The key tells you that the server is the right one."),
-        _("Compare the fingerprint with the other side, then approve it."),
+        _(
+            "Compare its fingerprint with the one that the server's own people tell "
+            "you, then approve it where the connection is tested."
+        ),
         STAFF,
     ),
     "host_key_changed": Message(

@@ -8,6 +8,7 @@ from django import forms
 from django.forms.boundfield import BoundField
 from django.forms.renderers import TemplatesSetting
 from django.forms.widgets import Widget
+from django.utils.translation import gettext
 
 _CHECKED = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
 
@@ -28,6 +29,19 @@ class LookBoundField(BoundField):
         """Return the form's example for this field, from `examples = {name: text}`."""
         examples: dict[str, str] = getattr(self.form, "examples", {})
         return examples.get(self.name, "")
+
+    @property
+    def when_blank(self) -> str:
+        """Return what stands beside the label of a field that may stay empty.
+
+        "Optional" tells little where something waits for the answer: the form's
+        `when_blank = {name: text}` says what.
+        """
+        # Not asked by the choice that was made is not the same as optional.
+        if self.field.required or getattr(self.field, "of_choice", False):
+            return ""
+        said: dict[str, str] = getattr(self.form, "when_blank", {})
+        return said.get(self.name, gettext("optional"))
 
     @property
     def focus_id(self) -> str:

@@ -17,6 +17,7 @@ class SampleForm(forms.Form):
     """A field of each kind; sent empty, each shows its error."""
 
     examples = {"endpoint": "sftp.example.com:22"}
+    when_blank = {"status": "blank imports every order"}
 
     endpoint = forms.CharField(
         label="SFTP endpoint",
@@ -29,6 +30,7 @@ class SampleForm(forms.Form):
         choices=[("old", "Existing"), ("new", "New")],
         error_messages={"required": "Choose a merchant."},
     )
+    status = forms.CharField(label="Status", required=False)
     platform = forms.ChoiceField(choices=[("a", "File exchange"), ("b", "Manual")])
     send = forms.BooleanField(label="Send master data first", required=False)
 

@@ -58,8 +58,7 @@ class InventoryPlannerForm(forms.Form):
         required=False,
         help_text=_(
             "Inventory Planner generates it for the Advanced CSV connection, once the "
-            "public key above is registered there. You can add it later; until then "
-            "stock is held."
+            "public key above is registered there."
         ),
     )
     sftp_username = forms.CharField(
@@ -76,8 +75,7 @@ class InventoryPlannerForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"list": SUGGESTIONS}),
         help_text=_(
-            "Only purchase orders in this Inventory Planner status are imported. "
-            "Leave it blank to import all."
+            "Only purchase orders in this Inventory Planner status are imported."
         ),
     )
     acknowledgement_status = forms.CharField(
@@ -87,7 +85,7 @@ class InventoryPlannerForm(forms.Form):
         widget=forms.TextInput(attrs={"list": SUGGESTIONS}),
         help_text=_(
             "The status that DropStream sets on the purchase order in Inventory "
-            "Planner once it is received. Leave it blank to set nothing."
+            "Planner once it is received."
         ),
     )
     acknowledge_when = forms.ChoiceField(
@@ -108,6 +106,13 @@ class InventoryPlannerForm(forms.Form):
         "sftp_endpoint": ENDPOINT_EXAMPLE,
         "import_status_filter": "ORDERED",
         "acknowledgement_status": "CLOSED",
+    }
+    when_blank = {
+        "api_key": _("needed before orders flow"),
+        "ip_account": _("needed before orders flow"),
+        "sftp_endpoint": _("may come later; stock waits for it"),
+        "import_status_filter": _("blank imports every order"),
+        "acknowledgement_status": _("blank sets nothing"),
     }
     secrets = ("api_key",)
     sections = (
@@ -139,6 +144,10 @@ class InventoryPlannerForm(forms.Form):
                     "An API key is one run of letters and digits. Copy it again from "
                     "Account → Settings → API in Inventory Planner."
                 )
+            )
+        if key != typed:
+            self.notices.append(
+                gettext("Characters that nobody sees were taken out of the API Key.")
             )
         return key
 
@@ -177,9 +186,11 @@ class InventoryPlannerForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         answers = super().clean() or self.cleaned_data
-        typed = paste.tidy(answers.get("sftp_username") or "")
+        typed = answers.get("sftp_username") or ""
         # user@host in the endpoint field says more than the field beside it (§4.1).
-        answers["sftp_username"] = answers.pop("endpoint_username", "") or typed
+        username = answers.pop("endpoint_username", "") or paste.tidy(typed)
+        self._notice(typed, username, gettext("SFTP username"))
+        answers["sftp_username"] = username
         answers.setdefault("sftp_port", 22)
         return answers
 

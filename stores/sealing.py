@@ -108,8 +108,12 @@ def fingerprint(value: str, place: Place) -> str:
     key = next(iter(parse_keys(settings.SEALING_KEYS).values()))
     text = place.associated_data() + b"\0" + value.encode()
     digest = hmac.new(key, text, hashlib.sha256).hexdigest()
-    tail = value[-4:] if len(value) >= 12 else ""  # a short one shows none
-    return f"…{tail} ({digest[:8]})"
+    return f"{tail(value)} ({digest[:8]})"
+
+
+def tail(value: str) -> str:
+    """The last four characters of a secret; a short one shows none (K8)."""
+    return f"…{value[-4:]}" if len(value) >= 12 else "…"
 
 
 def _split(sealed: bytes) -> tuple[str, bytes]:

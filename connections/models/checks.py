@@ -85,6 +85,12 @@ class CheckRun(TenantModel):
         return self.state not in self.UNFINISHED
 
     @property
+    def is_of_warehouse(self) -> bool:
+        """Whose people know the server: the warehouse's, else the store platform's."""
+        at_warehouse_step = self.draft_step == ConnectionDraft.Step.WAREHOUSE
+        return self.warehouse_id is not None or at_warehouse_step
+
+    @property
     def needs_approval(self) -> bool:
         """Nothing failed but that nobody has approved the server's key."""
         failed = {result["code"] for result in self.results if result["code"]}

@@ -133,7 +133,7 @@ def channel_status(
         _stock_trouble(connection, recent)
         if channel.type == Channel.Type.INVENTORY
         else _order_trouble(connection, recent)
-    ) or _at_work(channel, runs, recent)
+    ) or _at_work(connection, channel, runs, recent)
 
 
 def connection_status(connection: Connection, channels: list[ChannelLine]) -> Status:
@@ -170,14 +170,23 @@ def _stopped(runs: dict[str, SyncRun]) -> SyncRun | None:
     return None
 
 
-def _at_work(channel: Channel, runs: dict[str, SyncRun], recent: Recent) -> Status:
+def _at_work(
+    connection: Connection,
+    channel: Channel,
+    runs: dict[str, SyncRun],
+    recent: Recent,
+) -> Status:
     # A channel that works goes on saying so while it runs: on a page that refreshes
     # itself two words that take turns read like trouble.
     if runs:
         return Status("ok", _("Working"))
     if channel.pk in recent.busy:
         return Status("busy", _("Running for the first time"))
-    return Status("wait", _("Has not run yet"))
+    if connection.is_on:
+        return Status(
+            "wait", _("Has not run yet"), _("Its first run starts by itself.")
+        )
+    return Status("wait", _("Has not run yet"), _("It runs once the connection is on."))
 
 
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:

@@ -103,6 +103,9 @@ def _save(request: MemberRequest, warehouse: Warehouse, form: forms.Form) -> boo
         file_exchange.save(warehouse, string, by=request.user)
         _go_on(warehouse)
     messages.success(request, _("“%(name)s” was saved.") % {"name": warehouse})
+    shared = file_exchange.shared_log_in(string, warehouse.merchant, request.user)
+    for warning in shared:
+        messages.warning(request, warning)
     return True
 
 

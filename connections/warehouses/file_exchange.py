@@ -17,7 +17,7 @@ from connections.wire.outbound import check_host_name
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
 from stores import audit
-from stores.models import Account, FileExchangeSettings, User, Warehouse
+from stores.models import Account, FileExchangeSettings, Merchant, User, Warehouse
 from stores.secret import Secret
 
 DEFAULT_PORT = 22
@@ -93,6 +93,29 @@ def masked(text: str) -> str:
     except ValueError:
         return "•••"
     return f"sftp://{string.username}:•••@{string.host}:{string.port}"
+
+
+def shared_log_in(
+    string: ConnectionString, merchant: Merchant | None, by: User
+) -> list[str]:
+    """Warn of a log-in that another merchant's warehouse uses (dropstream.md §3).
+
+    Looks only where the person may look: it tells a merchant's name.
+    """
+    others = Warehouse.objects.for_user(by).filter(
+        file_exchange__host=string.host,
+        file_exchange__port=string.port,
+        file_exchange__username=string.username,
+    )
+    other = others.exclude(merchant=merchant).select_related("merchant").first()
+    if other is None:
+        return []
+    text = _(
+        "%(merchant)s uses this log-in already, for “%(warehouse)s”. Each merchant needs "
+        "its own: with one for both, each would get the other's stock and receipts. "
+        "Ask the warehouse for a second log-in."
+    )
+    return [text % {"merchant": other.merchant, "warehouse": other}]
 
 
 def save(

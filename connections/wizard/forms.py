@@ -38,9 +38,14 @@ class ByPublicId(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 
 class StepForm(forms.Form):
-    """What every step shares. `secrets`: fields that a page never shows again."""
+    """What every step shares. `secrets`: fields that a page never shows again.
+
+    `notices` and `warnings`: what to tell the person; neither stops them.
+    """
 
     secrets: ClassVar[tuple[str, ...]] = ()
+    # What an empty field means, where that is not simply "optional".
+    when_blank: ClassVar[dict[str, str]] = {}
 
     # What each choice of the step asks for; the other choice's fields may stay empty.
     choice_field = "choice"
@@ -49,6 +54,7 @@ class StepForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         self.user = user
         self.notices: list[str] = []
+        self.warnings: list[str] = []
         super().__init__(*args, **kwargs)
         chosen = (
             self.data.get(self.add_prefix(self.choice_field)) if self.is_bound else None
@@ -58,6 +64,10 @@ class StepForm(forms.Form):
                 self.fields[name].required = chosen in (None, choice)
                 # Not asked now is not the same as optional.
                 self.fields[name].of_choice = True  # type: ignore[attr-defined]
+
+    def reviewed(self) -> list[str]:
+        """The fields that the answers given so far ask for, in their order."""
+        return list(self.fields)
 
 
 class BasicForm(StepForm):
@@ -118,6 +128,11 @@ class MerchantForm(StepForm):
             self.fields["choice"].choices = [  # type: ignore[attr-defined]
                 (NEW, _("Create new merchant"))
             ]
+
+    def reviewed(self) -> list[str]:
+        if self["choice"].value() == EXISTING:
+            return ["merchant"]
+        return ["company_name", *self.address]
 
 
 class WarehouseForm(StepForm):
@@ -192,13 +207,23 @@ class WarehouseForm(StepForm):
         else:
             del self.fields["warehouse"]
 
+    def reviewed(self) -> list[str]:
+        if self.existing:
+            return ["warehouse"]
+        asked = ["description", "code", "platform"]
+        if self["platform"].value() == WarehousePlatform.FILE_EXCHANGE:
+            asked.append("connection_string")
+        return asked
+
     def clean_connection_string(self) -> file_exchange.ConnectionString | None:
         if not self.fields["connection_string"].required:
             return None  # of the other choice
         try:
-            return file_exchange.parse(self.cleaned_data["connection_string"])
+            string = file_exchange.parse(self.cleaned_data["connection_string"])
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
+        self.warnings += file_exchange.shared_log_in(string, self.merchant, self.user)
+        return string
 
 
 class StoreForm(StepForm):
@@ -253,6 +278,11 @@ class StoreForm(StepForm):
         ]
         self.order_fields(self.own_fields)
 
+    def reviewed(self) -> list[str]:
+        if self["choice"].value() == EXISTING:
+            return ["store"]
+        return [name for name in self.fields if name not in ("choice", "store")]
+
 
 def store_form(slug: str) -> type[StoreForm]:
     """The step's form with the fields and rules of a platform; "" for none yet."""
@@ -265,5 +295,9 @@ def store_form(slug: str) -> type[StoreForm]:
     return type(
         f"{form_class.__name__}Step",
         (StoreForm, form_class),
-        {"examples": examples, "secrets": getattr(form_class, "secrets", ())},
+        {
+            "examples": examples,
+            "secrets": getattr(form_class, "secrets", ()),
+            "when_blank": getattr(form_class, "when_blank", {}),
+        },
     )

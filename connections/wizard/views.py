@@ -20,6 +20,7 @@ from formtools.wizard.views import NamedUrlWizardView
 from connections.checks import execute as checks
 from connections.models import CheckRun, ConnectionDraft
 from connections.warehouses import file_exchange
+from connections.wizard import review
 from connections.wizard.finish import finish, make_key_pair
 from connections.wizard.forms import (
     EXISTING,
@@ -30,7 +31,7 @@ from connections.wizard.forms import (
     WarehouseForm,
     store_form,
 )
-from stores import audit
+from stores import audit, sealing
 from stores.access import (
     Action,
     MemberRequest,
@@ -144,8 +145,11 @@ class AddConnectionView(NamedUrlWizardView):
             return redirect(self.get_step_url("basic"))
         self.storage.current_step = step
         self._keep(step)
-        if "keep" in request.POST:
-            return HttpResponse(status=204)  # sent while the person types
+        if "keep" in request.POST:  # sent while the person types
+            if step != self.steps.last:
+                return HttpResponse(status=204)
+            context = {"answers": self._reviewed(step), "here": True}
+            return render(request, "connections/wizard/_answers.html", context)
         gap = self._first_gap(before=step)
         goto = request.POST.get("goto", "")
         if gap is not None or goto in TITLES:
@@ -162,6 +166,8 @@ class AddConnectionView(NamedUrlWizardView):
             return cast(HttpResponse, self.render(form))
         for notice in form.notices:
             messages.info(request, notice)
+        for warning in form.warnings:
+            messages.warning(request, warning)
         if step == self.steps.last:
             return self._finish(form)
         asked = request.GET.get("return", "")
@@ -197,10 +203,12 @@ class AddConnectionView(NamedUrlWizardView):
             step_rail=self._rail(step),
             previous=self.steps.prev,
             returns="return" in self.request.GET,
-            kept=self._kept(form),
+            kept=self._kept(step),
             check=self.draft.checks.filter(draft_step=step).first(),
             may_approve=may(self.request.user, Action.APPROVE_HOST_KEY),
         )
+        if step == "warehouse":
+            context["warnings"] = self._warnings(form)
         if step == "merchant":
             context["address"] = [form[name] for name in MerchantForm.address]
         if step == "store":
@@ -310,34 +318,36 @@ class AddConnectionView(NamedUrlWizardView):
             rail.append({"title": title, "state": state, "href": href})
         return rail
 
-    def _kept(self, form: StepForm) -> dict[str, str]:
-        """What may be shown of secrets that the draft holds."""
-        typed = self.draft.answers(self.steps.current)
-        kept = {name: typed[name] for name in form.secrets if typed.get(name)}
+    def _kept(self, step: str) -> dict[str, str]:
+        """What may be shown of secrets that the draft holds for a step."""
+        typed = self.draft.answers(step)
         return {
-            name: file_exchange.masked(value)
+            name: file_exchange.masked(typed[name])
             if name == "connection_string"
-            else self.draft.fingerprint(name, value.strip())
-            for name, value in kept.items()
+            else sealing.tail(typed[name].strip())
+            for name in self.get_form(step).secrets
+            if typed.get(name)
         }
 
+    def _warnings(self, form: StepForm) -> list[str]:
+        """What to warn of on a step that is looked at again."""
+        if not form.is_bound:
+            step = self.steps.current
+            form = self.get_form(step, data=self.storage.get_step_data(step))
+            form.is_valid()
+        return form.warnings
+
     def _review(self) -> list[dict[str, Any]]:
-        """All answers before the end, each with its way back (U4)."""
-        answers = self._answers()
-        merchant, warehouse = answers["merchant"], answers["warehouse"]
-        where = warehouse.get("warehouse") or warehouse.get("description", "")
-        rows = [
-            ("basic", _("Connection"), answers["basic"]["name"]),
-            (
-                "merchant",
-                _("Merchant"),
-                merchant["merchant"]
-                if merchant["choice"] == EXISTING
-                else merchant["company_name"],
-            ),
-            ("warehouse", _("Warehouse"), where),
-        ]
+        """All answers before the end, each step with its way back (U4)."""
         return [
-            {"step": step, "label": label, "value": value}
-            for step, label, value in rows
+            {
+                "step": step,
+                "title": title,
+                "answers": self._reviewed(step),
+                "here": step == self.steps.current,
+            }
+            for step, title in TITLES.items()
         ]
+
+    def _reviewed(self, step: str) -> list[review.Answer]:
+        return list(review.answers(self.get_form(step), self._kept(step)))

@@ -56,7 +56,9 @@
   });
 
   // --- Times: the browser's zone, named; relative text kept fresh
-  const language = document.documentElement.lang || undefined;
+  // Plain English is taken for American, with the month first; the server writes the day.
+  const said = document.documentElement.lang || undefined;
+  const language = said === "en" ? "en-GB" : said;
   const absolute = new Intl.DateTimeFormat(language, {
     day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",

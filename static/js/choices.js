@@ -47,7 +47,17 @@
     typed.set("keep", "1");
     const { signal } = sending;
     // Lost ones are sent again with the next word, or with the button.
-    fetch(form.action, { method: "POST", body: typed, keepalive: true, signal }).catch(() => {});
+    fetch(form.action, { method: "POST", body: typed, keepalive: true, signal })
+      .then(showAnswers).catch(() => {});
+  }
+
+  // The last step's own answers, as they were kept, in its review.
+  async function showAnswers(answer) {
+    const list = form.querySelector("[data-answers]");
+    // A link that has the focus is not taken away under the person's finger.
+    const isOurs = answer.status === 200 && !answer.redirected;
+    if (!isOurs || !list || list.contains(document.activeElement)) return;
+    list.innerHTML = await answer.text();
   }
 
   form.addEventListener("input", () => {

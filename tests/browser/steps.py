@@ -169,6 +169,8 @@ def approve(page: Page, fingerprint: str) -> None:
     """Compare the key shown with the far side's own words, and approve it."""
     box = check_box(page)
     expect(box.get_by_text(fingerprint)).to_be_visible()
+    expect(box).to_contain_text("for the SHA256 fingerprint of")
+    expect(box.get_by_role("link", name="Sandbox: ")).to_be_visible()
     box.get_by_role("button", name="Approve this key and test again").click()
     expect(box.get_by_role("status")).to_contain_text("Success!", timeout=CHECKED_MS)
 

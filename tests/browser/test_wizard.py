@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests import factories
 from tests.browser import desk, steps
 from tests.browser.judge import problems
 from tests.factories import Cast
+from tests.household import draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TITLES = (
@@ -147,7 +149,7 @@ def test_u3_what_is_not_sent_yet_outlives_refresh_and_leaving(
     endpoint = staff.get_by_label("SFTP Endpoint")
 
     def is_kept(answer: Response) -> bool:
-        return answer.status == 204 and typed in (answer.request.post_data or "")
+        return answer.status == 200 and typed in (answer.request.post_data or "")
 
     typed = "half-typed.exam"
     with staff.expect_response(is_kept):
@@ -219,6 +221,34 @@ def test_u4_change_comes_back_to_the_review_with_every_answer(
     assert Connection.objects.get().merchant.name == "Changed Ltd"
 
 
+def test_u4_the_review_follows_what_is_typed_in_the_last_step(
+    staff: Page, cast: Cast
+) -> None:
+    """Its own answers too, without a reload; Change leads to the field."""
+    desk.at_step(staff, "store", "Live", cast.staff)
+    review = staff.get_by_role("region", name="Check your answers")
+    expect(review).to_contain_text("sftp://north:•••@files.reno.example:22")
+    fill_store(staff)
+    staff.get_by_label("Acknowledgement Status").fill("")
+    last = staff.locator("#review-store")
+    for answer in (
+        "NameShop",
+        "PlatformInventory Planner",
+        f"API Key…{desk.NOBODY.api_key[-4:]}",
+        "Account ID123456",
+        "SFTP EndpointNot set: may come later; stock waits for it",
+        "Import Status FilterORDERED",
+        "Acknowledgement StatusNot set: blank sets nothing",
+        "Set it when the order isFully received",
+    ):
+        expect(last).to_contain_text(answer)
+    last.get_by_role("link", name="Change Account ID").click()
+    expect(staff.get_by_label("Account ID")).to_be_focused()
+    staff.keyboard.type("9")
+    expect(last).to_contain_text("9")
+    assert desk.NOBODY.api_key not in last.inner_text()
+
+
 POST_TWICE = """async () => {
   const form = document.getElementById("wizard-form");
   const send = () => fetch(form.action, {method: "POST", body: new FormData(form)});
@@ -281,7 +311,7 @@ EXPLAINED = {
     "API Key": "Account → Settings → API → Generate key",
     "Account ID": "The a= value in the Inventory Planner URL",
     "SFTP Endpoint": ENDPOINT,
-    "Import Status Filter": "Leave it blank to import all. Example: ORDERED",
+    "Import Status Filter": "Example: ORDERED",
     "Acknowledgement Status": "CLOSED",
 }
 
@@ -312,6 +342,26 @@ def test_u7_fields_say_what_is_asked_and_give_an_example(staff: Page) -> None:
         k: told.get(k) for k, words in EXPLAINED.items() if words not in told.get(k, "")
     }
     assert not missing
+
+
+def test_u7_a_field_that_may_be_empty_says_what_that_means(
+    staff: Page, cast: Cast
+) -> None:
+    """dropstream.md §7: what the job needs is not called optional; saving is free."""
+    desk.at_step(staff, "store", "Blank", cast.staff)
+    staff.get_by_label("Platform").select_option("Inventory Planner")
+    for label in (
+        "API Key (needed before orders flow)",
+        "Account ID (needed before orders flow)",
+        "SFTP Endpoint (may come later; stock waits for it)",
+        "SFTP username (optional)",
+        "Import Status Filter (blank imports every order)",
+        "Acknowledgement Status (blank sets nothing)",
+    ):
+        expect(staff.get_by_label(label, exact=True)).to_have_value("")
+    staff.get_by_label("Name", exact=True).fill("Blank shop")
+    button(staff, "Add connection").click()
+    expect(staff.get_by_text("“Blank” was added. It is off")).to_be_visible()
 
 
 DESCRIPTION = """(field) => (field.getAttribute("aria-describedby") ?? "").split(" ")
@@ -348,6 +398,27 @@ def test_u8_pasted_values_are_understood_and_the_change_is_said(
         22,
     )
     assert row.username_in_use == username
+
+
+def test_a_log_in_of_another_merchant_is_warned_of_and_not_refused(
+    staff: Page, cast: Cast
+) -> None:
+    """dropstream.md §3: each merchant needs its own log-in at the warehouse."""
+    factories.warehouse(cast.merchant, desk.NOBODY.connection_string)
+    desk.at_step(staff, "warehouse", "Shared", cast.staff)
+    steps.fill_warehouse(staff, "Hall", desk.NOBODY.connection_string)
+    steps.go_on(staff)
+    steps.heading(staff, "Store Setup")
+    warning = staff.get_by_text(f"{cast.merchant} uses this log-in already")
+    expect(warning).to_be_visible()
+    button(staff, "Back").click()
+    steps.heading(staff, "Warehouse Setup")
+    expect(warning).to_be_visible()
+    other = "sftp://south:own-word@files.reno.example:22"
+    staff.get_by_label("SFTP connection string").fill(other)
+    steps.go_on(staff)
+    steps.heading(staff, "Store Setup")
+    expect(warning).to_have_count(0)
 
 
 # --- U9: without a reload, and without scripting
@@ -415,6 +486,24 @@ def test_u9_the_whole_wizard_without_scripting(
     expect(page.get_by_text("discarded.")).to_be_visible()
 
 
+def test_u19_a_time_reads_alike_with_and_without_scripting(
+    new_context: CreateContextCallback, live_server: LiveServer, cast: Cast
+) -> None:
+    """The day before the month, in the zone that is named."""
+    made = draft(cast.staff)
+    when = datetime(2026, 11, 8, 14, 5, tzinfo=UTC)
+    ConnectionDraft.objects.filter(pk=made.pk).update(updated_at=when)
+    read = []
+    for scripting in (True, False):
+        context = new_context(java_script_enabled=scripting, timezone_id="UTC")
+        desk.enter(context, live_server, cast.staff)
+        page = context.new_page()
+        page.goto(f"{live_server.url}/connections/")
+        drafts = page.get_by_role("region", name="Drafts")
+        read.append(drafts.locator("[data-absolute], [data-day]").all_inner_texts())
+    assert read == [["8 Nov 2026, 14:05 UTC", "8 Dec 2026"]] * 2
+
+
 # --- U10: errors
 
 WRONG: dict[str, dict[str, str]] = {
@@ -473,8 +562,15 @@ def test_u12_u13_u14_the_key_is_copied_as_one_line_and_described(
     assert "\n" not in copied
     said = staff.get_by_role("status").filter(has_text="Copied")
     expect(said).to_have_count(1)
+    above, below = button(staff, "Copy Public Key").bounding_box(), said.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert 0 <= below["y"] - (above["y"] + above["height"]) < 16
     expect(button(staff, "Copy Public Key")).to_have_text("Copy Public Key")
     section = staff.get_by_role("region", name="SFTP Configuration")
+    what_to_do = section.get_by_role("listitem").all_inner_texts()
+    firsts = [" ".join(words.split()[:3]) for words in what_to_do]
+    assert firsts == ["Copy the public", "Register it in", "Inventory Planner then"]
     for words in (key.sha256, key.key_type, "Advanced CSV connection", "Made"):
         expect(section).to_contain_text(words)
     expect(section.locator("time")).to_be_visible()
@@ -547,7 +643,7 @@ def test_row_5_an_existing_merchant_brings_its_warehouse(
 
 
 def test_row_11_a_test_names_each_check_and_suggests_the_statuses_seen(
-    staff: Page, cast: Cast, sandbox: Sandbox
+    staff: Page, cast: Cast, sandbox: Sandbox, settings: LazySettings
 ) -> None:
     """dropstream.md §9, row 11: API apart from SFTP; no endpoint is not a failure."""
     who = desk.newcomer(sandbox)
@@ -563,6 +659,12 @@ def test_row_11_a_test_names_each_check_and_suggests_the_statuses_seen(
     box = desk.run_test(staff, "The test failed.")
     expect(box).to_contain_text("refused the API key")
     assert "wrong-key-0000" not in staff.content()
+    settings.OUTBOUND_HOSTS += ",deaf.sandbox.example=127.0.0.1:1"
+    staff.get_by_label("API Key").fill(who.api_key)
+    staff.get_by_label("SFTP Endpoint").fill("deaf.sandbox.example")
+    box = desk.run_test(staff, "The test failed.")
+    expect(box).to_contain_text("The filter (ORDERED) matches")
+    expect(box).to_contain_text("The host refused the connection.")
     assert not Store.objects.exists()
 
 
@@ -625,6 +727,7 @@ def test_the_whole_wizard_by_keyboard_alone(staff: Page, sandbox: Sandbox) -> No
     expect(box).to_contain_text("Testing…")
     desk.work()
     expect(box).to_contain_text(steps.UNKNOWN_KEY)
+    expect(box).to_contain_text("Ask the warehouse's people for the SHA256 fingerprint")
     keys.press("Approve this key and test again", "Space")
     expect(box).to_contain_text("Testing…")
     desk.work()

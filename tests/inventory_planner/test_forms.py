@@ -88,6 +88,17 @@ def test_a_line_break_around_a_key_is_dropped() -> None:
     filled = form(api_key=" a1b2\r\n")
     assert filled.is_valid()
     assert filled.cleaned_data["api_key"] == "a1b2"
+    assert filled.notices == []
+
+
+def test_what_nobody_sees_is_taken_out_of_a_key_and_that_is_said() -> None:
+    """U8, K8: without repeating the key."""
+    filled = form(api_key="a1\u200bb2")
+    assert filled.is_valid()
+    assert filled.cleaned_data["api_key"] == "a1b2"
+    assert filled.notices == [
+        "Characters that nobody sees were taken out of the API Key."
+    ]
 
 
 def test_a_port_that_is_not_allowed_is_refused() -> None:
@@ -104,6 +115,7 @@ def test_the_endpoints_own_user_name_wins() -> None:
     filled = form(sftp_endpoint=f"there@{HOST}", sftp_username="here")
     assert filled.is_valid()
     assert filled.cleaned_data["sftp_username"] == "there"
+    assert "SFTP username was read as “there”." in filled.notices
 
 
 def test_a_stored_key_is_never_shown_again() -> None:

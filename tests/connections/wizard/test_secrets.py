@@ -135,7 +135,7 @@ def test_a_kept_secret_is_named_but_not_shown(walk: Walk) -> None:
     page = walk.page("warehouse")
     assert "sftp://north:•••@files.reno.example:2222" in page
     walk.post("store", STORE, goto="store")
-    assert "…4567" in walk.page("store")
+    assert "Kept: <code>…4567</code>." in walk.page("store")
     walk.post("store", STORE | {"api_key": "tiny"}, goto="store")
     assert "tiny" not in walk.page("store")
 

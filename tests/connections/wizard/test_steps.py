@@ -204,10 +204,10 @@ def test_every_field_says_what_it_is(walk: Walk, step: str) -> None:
             *("Create new store", "SFTP Configuration", "Public Key", "Copy"),
             *("API Key", "Account → Settings → API", "a1b2c3d4e5…"),
             *("Account ID", "The a= value in the Inventory Planner URL", "123456"),
-            *("SFTP Endpoint", "Advanced CSV connection", "You can add it later"),
+            *("SFTP Endpoint", "Advanced CSV connection", "may come later"),
             "s-abc123.server.transfer.us-east-1.amazonaws.com",
             *("Purchase Order Settings", "Import Status Filter", "ORDERED"),
-            *("Acknowledgement Status", "CLOSED", "Leave it blank to set nothing"),
+            *("Acknowledgement Status", "CLOSED", "blank sets nothing"),
         ],
     }
     page = walk.page(step)
