@@ -21,8 +21,8 @@ from stores.models import Account, SSHKey, Store
 class StockFile:
     """The stock file of a platform: name, header, and SQL for its columns.
 
-    `select` is a list of SQL expressions over `sku`, `location_id`, `available` and
-    `changed_at`, one for each column of `header`.
+    `select` is a list of SQL expressions over `variant_id`, `sku` (the store's),
+    `location_id`, `available` and `changed_at`, one for each column of `header`.
     """
 
     prefix: str

@@ -20,7 +20,7 @@ STOCK_FILE = StockFile(
     prefix="variant_warehouse",
     header=("VARIANT_ID", "WAREHOUSE_ID", "IN_STOCK", "REMOVED", "UPDATED_AT"),
     select=(
-        "sku",
+        "variant_id",
         "location_id",
         "trim_scale(available)",
         "'false'",

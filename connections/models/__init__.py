@@ -13,6 +13,7 @@ from connections.models.connection import (
 from connections.models.delivery import Delivery, DeliveryChunk
 from connections.models.draft import ConnectionDraft
 from connections.models.heartbeat import Heartbeat
+from connections.models.listings import Component, FormerSource, Listing
 from connections.models.orders import (
     HandOver,
     PurchaseOrder,
@@ -28,12 +29,15 @@ __all__ = [
     "Alert",
     "Channel",
     "CheckRun",
+    "Component",
     "Connection",
     "ConnectionDraft",
     "Delivery",
     "DeliveryChunk",
+    "FormerSource",
     "HandOver",
     "Heartbeat",
+    "Listing",
     "Location",
     "OffPeriod",
     "PurchaseOrder",

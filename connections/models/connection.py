@@ -208,16 +208,31 @@ class Schedule(TenantModel):
 
 
 class Location(TenantModel):
-    """Maps a warehouse's facility to a WAREHOUSE_ID of the store platform."""
+    """Maps a warehouse's facility to a WAREHOUSE_ID of the store platform.
+
+    A link that ends is retired, not deleted: zero is sent under its id for what moved
+    away. One that began keeps, retired, the id that the facility had before.
+    """
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="locations")
     facility = models.CharField(max_length=100)
     location_id = models.CharField(max_length=256)
+    retired_at = models.DateTimeField(null=True)
+    # The warehouse's number of the change; it counts for all that lies in the facility.
+    change_number = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField(null=True)
 
     class Meta:
+        ordering = ["facility", "location_id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["connection", "facility"], name="connections_location_once"
+                fields=["connection", "facility"],
+                condition=Q(retired_at__isnull=True),
+                name="connections_location_one_live",
+            ),
+            models.UniqueConstraint(
+                fields=["connection", "facility", "location_id"],
+                name="connections_location_once",
             ),
         ]
 

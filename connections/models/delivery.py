@@ -102,6 +102,12 @@ class Delivery(TenantModel):
                 condition=Q(state="unknown"),
                 name="connections_delivery_unknown",
             ),
+            # In which file a level went out: the first whose bound reaches its number.
+            models.Index(
+                fields=["channel", "upper_bound", "id"],
+                condition=Q(state="delivered", entity="stock"),
+                name="connections_delivery_bound",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from stores.models import Warehouse
@@ -73,7 +74,9 @@ class StockLevel(models.Model):
     """The last quantity that a warehouse reported for a SKU in a facility.
 
     `available` is the warehouse's own figure, on hand where it gives none
-    (dropstream.md §5). `change_number`: the report that last changed the row.
+    (dropstream.md §5). `change_number`: the report that last changed the row;
+    `relisted_number`: the last change of a listing that sells it. Both are numbers of
+    the warehouse, and the greater one tells a push.
     """
 
     account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
@@ -87,6 +90,8 @@ class StockLevel(models.Model):
     reported_at = models.DateTimeField()
     change_number = models.BigIntegerField()
     changed_at = models.DateTimeField()
+    relisted_number = models.BigIntegerField(null=True)
+    relisted_at = models.DateTimeField(null=True)
 
     objects = StockLevelQuerySet.as_manager()
 
@@ -101,6 +106,16 @@ class StockLevel(models.Model):
             # A push asks for what changed since its mark.
             models.Index(
                 fields=["warehouse", "change_number"], name="connections_stock_changed"
+            ),
+            models.Index(
+                fields=["warehouse", "relisted_number"],
+                condition=Q(relisted_number__isnull=False),
+                name="connections_stock_relisted",
+            ),
+            # What lies in a facility, and which facilities there are.
+            models.Index(
+                fields=["warehouse", "facility", "sku"],
+                name="connections_stock_facility",
             ),
         ]
 

@@ -14,26 +14,8 @@ from connections.failpoints import failpoint
 from connections.models import Channel, Delivery
 from connections.platforms import StockFile
 from connections.runs.context import RunContext
+from connections.stock import levels
 from stores.models import Warehouse
-
-# Facilities that are not mapped add up into the warehouse's own code (design.md §3).
-LEVELS = """
-    SELECT level.sku,
-           coalesce(location.location_id, {code}) AS location_id,
-           sum(level.available) AS available,
-           max(level.changed_at) AS changed_at
-    FROM connections_stocklevel level
-    LEFT JOIN connections_location location
-        ON location.connection_id = {connection}
-       AND location.facility = level.facility
-    WHERE level.warehouse_id = {warehouse}
-      AND ({full} OR level.sku IN (
-          SELECT sku FROM connections_stocklevel
-          WHERE warehouse_id = {warehouse} AND change_number > {mark}))
-    GROUP BY 1, 2
-    HAVING {full} OR max(level.change_number) > {mark}
-    ORDER BY 1, 2
-"""
 
 
 def push(context: RunContext, *, full: bool) -> None:
@@ -83,7 +65,10 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
     )
     if bound <= mark and not full:
         return None
-    rows = _Rows(context, file, mark=mark, full=full)
+    if full or not mark:
+        rows = _Rows(file, levels.of_all(context.connection))
+    else:
+        rows = _Rows(file, levels.of_changed(context.connection, mark))
     with context.fenced():
         delivery = build.build(
             context.channel,
@@ -95,7 +80,9 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
         delivery.rows = rows.count
         delivery.save(update_fields=["rows"])
         if not rows.count:
+            # What changed is not sold here; the next push need not look again.
             delivery.delete()
+            _reach(context, bound)
             return None
     failpoint("delivery.built")
     return delivery
@@ -117,10 +104,14 @@ def _deliver(context: RunContext, delivery: Delivery) -> None:
 
 
 def _move_mark(context: RunContext, delivery: Delivery) -> None:
-    Channel.objects.filter(
-        pk=context.channel.pk, sent_through__lt=delivery.upper_bound
-    ).update(sent_through=delivery.upper_bound)
+    _reach(context, delivery.upper_bound)
     context.note("stock_sent", file=delivery.name, rows=delivery.rows)
+
+
+def _reach(context: RunContext, bound: int) -> None:
+    Channel.objects.filter(pk=context.channel.pk, sent_through__lt=bound).update(
+        sent_through=bound
+    )
 
 
 class _Rows:
@@ -129,24 +120,15 @@ class _Rows:
     Its own database connection: the bytes are written by another one meanwhile.
     """
 
-    def __init__(
-        self, context: RunContext, file: StockFile, *, mark: int, full: bool
-    ) -> None:
+    def __init__(self, file: StockFile, rows: sql.Composed) -> None:
         self.count = 0
-        levels = sql.SQL(LEVELS).format(
-            code=sql.Literal(context.warehouse.code),
-            connection=sql.Literal(context.connection.pk),
-            warehouse=sql.Literal(context.warehouse.pk),
-            full=sql.Literal(full),
-            mark=sql.Literal(mark),
-        )
         columns = sql.SQL(", ").join(
             sql.SQL("{} AS {}").format(sql.SQL(select), sql.Identifier(name))
             for name, select in zip(file.header, file.select, strict=True)
         )
         self._copy = sql.SQL(
             "COPY (SELECT {} FROM ({}) level) TO STDOUT (FORMAT csv, HEADER)"
-        ).format(columns, levels)
+        ).format(columns, rows)
 
     def pieces(self) -> Iterator[bytes]:
         reader = databases.create_connection("default")

@@ -64,7 +64,8 @@ class WarehouseQuerySet(TenantQuerySet["Warehouse"]):
 
 
 class Warehouse(TenantModel):
-    """The fulfilment side. `change_number` counts its stock reports that changed levels.
+    """The fulfilment side. `change_number` counts what changed levels: stock reports, and
+    changes of listings and locations.
 
     It is raised only under this row's lock, in the transaction that writes the levels:
     numbers then become visible in order, and a push that reads up to one loses nothing
