@@ -128,6 +128,27 @@ def test_a_rename_that_was_done_and_refused_is_not_done_twice(one_order: Line) -
     assert_handed_over_once(line)
 
 
+def test_a_server_that_lets_nobody_look_proves_no_renaming(one_order: Line) -> None:
+    """D4, D6: the line was cut before the rename; what cannot be seen is not gone."""
+    line = one_order
+    cut_once(line, "rename")
+    run_now(line.orders, "orders_import")
+    faults = line.sandbox.warehouse.sftp_faults
+
+    def hide(step: str, path: str) -> None:
+        if step == "stat" and path.startswith("/in/"):
+            raise asyncssh.SFTPPermissionDenied("no")
+
+    faults.append(hide)
+    run = run_now(line.orders, "orders_import")
+    assert (run.state, run.error_code) == ("needs_person", "permission_denied")
+    assert PurchaseOrder.objects.get().status == "new"
+    faults.clear()
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    assert_handed_over_once(line)
+
+
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize(
     "at",
