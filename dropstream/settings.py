@@ -52,7 +52,8 @@ TICK_SECONDS = env_number("TICK_SECONDS", 15)
 # A lease outlives a missed renewal or two and ends soon after its worker.
 LEASE_SECONDS = env_number("LEASE_SECONDS", 60)
 # A queued run whose bell got lost (Redis flushed) is rung again after this.
-RING_AGAIN_SECONDS = env_number("RING_AGAIN_SECONDS", 60)
+# With a tick it stays below the minute in which work goes on after Redis was restarted.
+RING_AGAIN_SECONDS = env_number("RING_AGAIN_SECONDS", 30)
 # Each worker writes a sign of life this often, while its consumer turns.
 WORKER_HEARTBEAT_SECONDS = env_number("WORKER_HEARTBEAT_SECONDS", 15)
 # Monitors and load balancers that ask /readyz every second cost one look in five.

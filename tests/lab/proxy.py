@@ -93,6 +93,10 @@ class Proxy:
     def was_cut(self) -> None:
         self._cut = None
 
+    def forget(self, line: _Line) -> None:
+        with contextlib.suppress(ValueError):
+            self._lines.remove(line)
+
     def wait_until_it_speaks(self) -> None:
         self._speaks.wait()
 
@@ -116,7 +120,9 @@ class _Line:
     """One connection: a pipe each way."""
 
     def __init__(self, proxy: Proxy, near: socket.socket, far: socket.socket) -> None:
+        self._proxy = proxy
         self._ends = (near, far)
+        self._open_pipes = 2
         for end in self._ends:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _Pipe(proxy, self, Way.UP, near, far)
@@ -125,6 +131,14 @@ class _Line:
     def reset(self) -> None:
         for end in self._ends:
             _reset(end)
+
+    def pipe_ended(self) -> None:
+        """Let both sockets go when nothing is forwarded any more, either way."""
+        self._open_pipes -= 1
+        if not self._open_pipes:
+            for end in self._ends:
+                end.close()
+            self._proxy.forget(self)
 
 
 class _Pipe:
@@ -162,6 +176,12 @@ class _Pipe:
                 self._changed.notify_all()
 
     def _send(self) -> None:
+        try:
+            self._send_all()
+        finally:
+            self._line.pipe_ended()
+
+    def _send_all(self) -> None:
         free_at = 0.0
         with contextlib.suppress(OSError):
             while True:

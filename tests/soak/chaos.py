@@ -12,6 +12,7 @@ from tests.soak.history import works
 from tests.soak.house import PREFORK, TICKS, WORKERS, House, flush
 
 WORKER, CHILD, TICK, PAUSE = "worker killed", "child killed", "tick killed", "paused"
+RESET, SILENCE, SLOW = "lines reset", "lines silent", "lines slow"
 VALKEY, FLUSH, POSTGRES = "Valkey restarted", "FLUSHALL", "PostgreSQL restarted"
 
 AIM_S = 5
@@ -43,6 +44,9 @@ class Chaos:
             POSTGRES: self._restart_postgres,
             PAUSE: self._pause_worker,
             TICK: self._kill_tick,
+            RESET: self._reset_lines,
+            SILENCE: self._silence_lines,
+            SLOW: self._slow_lines,
         }
         self._left: list[str] = []
         self._at = 0.0
@@ -113,6 +117,31 @@ class Chaos:
         time.sleep(self.house.pace.lease_s + self.house.pace.tick_s * 2)
         self.house.pause(victim, on=False)
         return victim
+
+    def _reset_lines(self) -> str:
+        self._at = time.time()
+        for line in self.house.lines.values():
+            line.reset()
+        return "all"
+
+    def _silence_lines(self) -> str:
+        """The far sides vanish without a word, and come back."""
+        self._at = time.time()
+        for line in self.house.lines.values():
+            line.fall_silent()
+        self._pause(1, self.house.pace.lease_s * 1.5)
+        for line in self.house.lines.values():
+            line.speak_again()
+        return "all"
+
+    def _slow_lines(self) -> str:
+        self._at = time.time()
+        for line in self.house.lines.values():
+            line.rtt_s, line.bytes_per_s = 0.3, 100_000
+        self._pause(1, self.house.pace.lease_s)
+        for line in self.house.lines.values():
+            line.rtt_s, line.bytes_per_s = 0.0, None
+        return "all"
 
     def _restart_valkey(self) -> str:
         self._at = time.time()

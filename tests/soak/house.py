@@ -18,6 +18,7 @@ import redis
 
 from dropstream.local.processes import Child
 from dropstream.local.servers import Postgres, Valkey
+from tests.lab.proxy import Proxy
 from tests.soak.pace import Pace
 
 WORKERS = ("worker-1", "worker-2")
@@ -44,11 +45,18 @@ class House:
         self.facts: dict[str, Any] = {}
         self.env: dict[str, str] = {}
         self.owner_url = ""
+        self.lines: dict[int, Proxy] = {}  # by the port that it leads to
 
     @property
     def journal(self) -> Path:
         """The file with every event at the far sides."""
         return self.root / "journal.jsonl"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must not stand in any log."""
+        keys = [p["api_key"] for p in self.facts.values() if isinstance(p, dict)]
+        return [*keys, self.env["SECRET_KEY"]]
 
     def far_state(self, name: str) -> Any:
         """Return a document that a far side keeps of itself."""
@@ -139,6 +147,8 @@ class House:
         """Stop everything; nothing outlives this."""
         for child in self.children.values():
             child.kill()
+        for line in self.lines.values():
+            line.__exit__(None, None, None)
         self.valkey.stop()
         self.postgres.stop()
 
@@ -167,6 +177,18 @@ class House:
                 raise RuntimeError(f"The far sides do not start: {log.read_text()}")
             time.sleep(0.05)
         self.facts = json.loads(facts.read_text())
+        self._draw_lines()
+
+    def _draw_lines(self) -> None:
+        """Lead every SFTP session through a line that can be made bad."""
+        hosts = []
+        for entry in self.facts["outbound_hosts"].split(","):
+            name, _, address = entry.partition("=")
+            port = int(address.rpartition(":")[2])
+            if port not in self.lines:
+                self.lines[port] = Proxy(port).__enter__()
+            hosts.append(f"{name}=127.0.0.1:{self.lines[port].port}")
+        self.facts["outbound_hosts"] = ",".join(hosts)
 
     def _migrate(self) -> None:
         env = self.env | {"DATABASE_URL": self.owner_url}

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection as database
+from django.db.models.functions import Now
 
 from connections.models import Channel, Schedule, SyncRun
 from connections.runs import queue
-from connections.runs.jobs import STOCK_FULL, jobs_of
+from connections.runs.jobs import JOBS, STOCK_FULL, jobs_of
 from stores import ssh_keys
 from tests import factories
 from tests.soak.house import House
@@ -73,6 +74,14 @@ def press_run_now() -> None:
             if job == STOCK_FULL:
                 continue
             queue.enqueue(channel, job, SyncRun.Trigger.PERSON)
+
+
+def hurry_retries() -> None:
+    """Press "Run now" where a run waits for its next attempt."""
+    database.close()
+    waiting = SyncRun.objects.filter(state=SyncRun.State.QUEUED, due_at__gt=Now())
+    for run in waiting.select_related("channel__connection"):
+        queue.enqueue(run.channel, JOBS[run.job], SyncRun.Trigger.PERSON)
 
 
 def stop_schedules() -> None:

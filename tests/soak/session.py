@@ -110,7 +110,7 @@ def _soak(order: Order, house: House) -> list[str]:
     watch.stop()
     changes = history.read(house.owner_url)
     violations = [*chaos.ended, *house.revive()]
-    violations += verdict.judge(house, stores, changes)
+    violations += verdict.judge_house(house, stores, changes)
     if not order.plant:
         violations += verdict.unsettled(house, stores)
     lines = [
@@ -141,12 +141,17 @@ def _drain(
 
     merchants.stop_schedules()
     started = time.monotonic()
+    press_at = 0.0
     while (now_s := time.monotonic() - started) < longest_s:
-        if not list(verdict.unfinished_rows(house)):
+        at_rest = not list(verdict.unfinished_rows(house))
+        if at_rest:
             days.receive_the_rest()
             if not verdict.unsettled(house, stores):
                 return now_s
             merchants.press_run_now()
+        elif now_s >= press_at:
+            merchants.hurry_retries()
+            press_at = now_s + 2 * house.pace.tick_s
         time.sleep(1)
     return None
 

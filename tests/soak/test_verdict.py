@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from dropstream.sandbox.journal import Event
 from tests.soak import report, verdict
 from tests.soak.chaos import VALKEY, WORKER, Fault
 from tests.soak.history import Change
-from tests.soak.verdict import Seen
 
 Row = dict[str, Any]
 
@@ -25,14 +25,6 @@ def change(at: float, kind: str, became: object, **more: Any) -> Change:
         "facts": {},
     }
     return Change(at=at, kind=kind, became=str(became), **values | more)
-
-
-def seen(name: str, digest: str, at: float = 1) -> Seen:
-    return Seen(at, "ip", "s-1", "appeared", f"/variant_warehouse/{name}", 1, digest)
-
-
-def delivery(state: str = "delivered") -> Row:
-    return {"name": "a.csv", "state": state, "sha256": "right"}
 
 
 CLAIM = change(1, "run", "running")
@@ -64,28 +56,12 @@ def test_a_mark_beyond_what_was_delivered_is_found() -> None:
     assert len(list(verdict.marks([bad]))) == 1
 
 
-def test_a_delivered_file_was_seen_whole_and_before() -> None:
-    """Invariants 1 and 3."""
-    whole = [seen("a.csv", "right")]
-    assert list(verdict.files(whole, [delivery()], [RECORDED])) == []
-    half = [seen("a.csv", "half"), *whole]
-    late = [seen("a.csv", "right", at=4)]
-    for wrong in (half, late, []):
-        assert len(list(verdict.files(wrong, [delivery()], [RECORDED]))) == 1
-
-
-def test_a_file_that_no_ledger_knows_is_found() -> None:
-    """Invariant 2."""
-    found = [seen("a.csv", "right"), seen("b.csv", "right")]
-    [sentence] = verdict.files(found, [delivery()], [RECORDED])
-    assert sentence.startswith("b.csv is at s-1")
-
-
-def test_a_third_write_of_the_same_values_is_found() -> None:
-    """Invariant 5, I11."""
-    write = Seen(1, "api", "7", "PATCH", "/api/v1/purchase-orders/x", 1, "d")
-    assert list(verdict.writes([write, write])) == []
-    assert len(list(verdict.writes([write] * 3))) == 1
+def test_a_file_is_recorded_after_it_was_seen() -> None:
+    seen = [
+        Event(at, "ip", "s-1", "appeared", "/variant_warehouse/a.csv") for at in (2, 4)
+    ]
+    assert list(verdict.recorded_too_early(seen, [RECORDED])) == []
+    assert len(list(verdict.recorded_too_early(seen[1:], [RECORDED]))) == 1
 
 
 def test_time_to_recover_is_that_of_the_rows_that_were_touched() -> None:
