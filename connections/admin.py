@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -16,10 +18,11 @@ from django.utils.translation import ngettext
 
 from connections import platforms
 from connections.messages import explain
-from connections.models import CheckRun, Connection
+from connections.models import CheckRun, Connection, SyncRun
+from connections.runs.replay import replay, replayable
 from connections.views.connection_list import store_relations
 from stores import audit
-from stores.models import Account, AuditEvent, Merchant, Store
+from stores.models import Account, AuditEvent, Merchant, Store, User
 
 
 class SetUpFilter(admin.SimpleListFilter):
@@ -176,3 +179,60 @@ class AuditEventAdmin(ReadOnlyAdmin):
     list_filter = ("action",)
     search_fields = ("actor", "target", "target_id")
     show_full_result_count = False
+
+
+@admin.register(SyncRun)
+class FailedWorkAdmin(ReadOnlyAdmin):
+    """The dead letters of every account; the one thing to do is *Replay*."""
+
+    list_display = (
+        "finished_at",
+        "account",
+        "connection",
+        "job",
+        "error_code",
+        "tries",
+    )
+    list_filter = ("error_code", "job")
+    list_select_related = ("account", "connection")
+    search_fields = ("connection__name", "account__name")
+    ordering = ("-pk",)
+    actions = ("replay",)
+    list_per_page = 50
+    show_full_result_count = False
+    fields = (
+        *("account", "connection", "job", "error_code", "error_side", "error_detail"),
+        *("tries", "first_started_at", "started_at", "finished_at", "counts"),
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
+        return SyncRun.objects.dead()
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        titled = {"title": _("Failed work"), **(extra_context or {})}
+        return super().changelist_view(request, titled)
+
+    @admin.action(description=_("Replay"), permissions=["replay"])
+    def replay(self, request: HttpRequest, dead: QuerySet[SyncRun]) -> Any:
+        """Say how many it would be; then let them start in their turn. Audited."""
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("Replay failed work"),
+                "opts": self.model._meta,
+                "count": replayable(dead).count(),
+                "action_name": ACTION_CHECKBOX_NAME,
+                # A page's worth; all that match go by the filters in the URL.
+                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "across": request.POST.get("select_across", "0"),
+            }
+            page = "admin/connections/syncrun/replay.html"
+            return TemplateResponse(request, page, context)
+        done = replay(dead, by=cast(User, request.user), chosen={"in": "admin"})
+        text = ngettext("%d run is queued.", "%d runs are queued.", done)
+        self.message_user(request, text % done, messages.SUCCESS)
+        return None
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("connections.change_syncrun")

@@ -32,6 +32,11 @@ class Message:
     do: Text
     owner: Text
 
+    @property
+    def heals(self) -> bool:
+        """Whether nobody has to do anything, as long as it is tried again."""
+        return self.owner == NOBODY
+
 
 _RETRIED = _("Nothing is lost. It is tried again, with growing pauses.")
 _HELD = _("What had to be sent is kept and goes out once this is mended.")
@@ -393,6 +398,15 @@ MESSAGES: dict[str, Message] = {
         US,
     ),
 }
+
+
+# What follows by itself, after an error's words.
+NEXT_TRY = _("Next try: %(when)s.")
+BREAKER_OPEN = _("It failed several times in a row and is tried seldom now.")
+NEXT_LOOK = _("Once it is mended it goes on by itself; next look: %(when)s.")
+RUN_NOW = _("Run now does not wait for it.")
+LAST_TRY = _("It was tried for the last time.")
+REPLAY = _("Replay it once this is mended; the schedule goes on as well.")
 
 
 def explain(code: str) -> Message:

@@ -57,7 +57,9 @@ def _runs(before: datetime, batch: int) -> QuerySet[Any]:
     newer = SyncRun.objects.filter(
         channel=OuterRef("channel"), job=OuterRef("job"), pk__gt=OuterRef("pk")
     )
-    ended = SyncRun.objects.exclude(state__in=SyncRun.UNFINISHED)
+    ended = SyncRun.objects.exclude(state__in=SyncRun.UNFINISHED).exclude(
+        state=SyncRun.State.FAILED, resolved_at=None
+    )
     old = ended.filter(Exists(newer), finished_at__lt=before).order_by("finished_at")
     return SyncRun.objects.filter(pk__in=old.values("pk")[:batch])
 

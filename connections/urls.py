@@ -7,6 +7,7 @@ from connections.views import (
     checks,
     connection_list,
     connection_page,
+    failed_work,
     keys,
     orders,
     rules,
@@ -60,6 +61,8 @@ urlpatterns = [
         name="run_now",
     ),
     path("channels/<uuid:channel>/rules/<slug:job>/", rules.rules_page, name="rules"),
+    path("operations/failed/", failed_work.failed_work, name="failed_work"),
+    path("operations/failed/replay/", failed_work.failed_replay, name="failed_replay"),
     path("operations/alerts/", alerts.alert_list, name="alert_list"),
     path(
         "operations/alerts/<uuid:alert>/dismiss/",

@@ -16,6 +16,8 @@ ONBOARDING_MAY = (
     "change_store",
     "view_connection",
     "view_auditevent",
+    "view_syncrun",
+    "change_syncrun",  # replay
 )
 
 

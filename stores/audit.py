@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from stores.models import AuditEvent, User
+from stores.models import Account, AuditEvent, User
 
 _FIRST_LOCK_KEY = 0x44530001  # advisory locks: (this, account id mod 2^31)
 
@@ -44,7 +44,11 @@ def record(
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("audit.record needs a transaction")
-    account_id: int | None = getattr(target, "account_id", None)
+    account_id = (
+        target.pk
+        if isinstance(target, Account)
+        else getattr(target, "account_id", None)
+    )
     came_from = origin.get()
     with connection.cursor() as cursor:
         # One writer per chain: the next link must see the last one.

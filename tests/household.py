@@ -17,6 +17,7 @@ from connections.models import (
     PurchaseOrder,
     Receipt,
     StockReport,
+    SyncRun,
 )
 from connections.models.activity import note
 from stores.models import HostKey, Merchant, Store, User, Warehouse
@@ -107,6 +108,27 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
         check=check,
         host_key=host_key,
         alert=orders.alerts.get(),
+    )
+
+
+def dead_run(
+    of: Channel, *, job: str = "orders_import", code: str = "network_lost"
+) -> SyncRun:
+    """Work that was tried for the last time."""
+    now = timezone.now()
+    return SyncRun.objects.create(
+        account_id=of.account_id,
+        connection=of.connection,
+        channel=of,
+        store_id=of.connection.store_id,
+        job=job,
+        state=SyncRun.State.FAILED,
+        trigger=SyncRun.Trigger.SCHEDULE,
+        due_at=now,
+        attempts=10,
+        started_at=now,
+        finished_at=now,
+        error_code=code,
     )
 
 

@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from pytest_django import Settings
 
+from connections.models import SyncRun
 from stores import audit
 from stores.models import AuditEvent, Role, User
 from tests import factories, household
@@ -82,6 +83,8 @@ OURS = {
         more={"job": "orders_import"},
     ),
     "alert_list": Page(GET, EVERYBODY),
+    "failed_work": Page(GET, STAFF),
+    "failed_replay": Page(("GET", "HEAD", "POST"), STAFF),
     "alert_dismiss": Page(POST, STAFF, ids=("alert",)),
     "store": Page(("GET", "HEAD", "POST"), EVERYBODY, ids=("store",)),
     "store_key": Page(GET, EVERYBODY, ids=("store",)),
@@ -138,6 +141,7 @@ ADMIN_MODELS = {
     "stores_merchant": True,
     "connections_connection": True,
     "stores_auditevent": True,
+    "connections_syncrun": True,
     "account_emailaddress": False,
     "mfa_authenticator": False,
     "auth_group": False,
@@ -218,6 +222,8 @@ def scene(cast: Cast, settings: Settings) -> Scene:
     settings.SSH_KEY_TYPE = "ed25519"  # RSA takes 0.3 s a key
     red = cast.other_merchant
     household.household(red, cast.administrator)
+    rows = household.household(cast.merchant, cast.staff)
+    household.dead_run(rows.channel)
     elsewhere = factories.person(
         "sid@acme.example", cast.acme, Role.STAFF, scope=(red,)
     )
@@ -236,7 +242,7 @@ def scene(cast: Cast, settings: Settings) -> Scene:
             "scoped staff": cast.scoped_staff,
             "merchant user": cast.merchant_user,
         },
-        rows=household.household(cast.merchant, cast.staff),
+        rows=rows,
     )
 
 
@@ -346,6 +352,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "run_now": ({}, []),
     "rules": ({"go": "save"}, ["channel.rules"]),
     "alert_dismiss": ({}, ["alert.dismissed"]),
+    "failed_replay": ({"cause": "network_lost"}, ["failed_work.replayed"]),
     "store": (
         {
             "name": "Changed",
@@ -515,6 +522,7 @@ def object_id(scene: Scene, model: str) -> int:
         "stores_account": scene.rows.store.account,
         "stores_merchant": scene.rows.store.merchant,
         "connections_connection": scene.rows.connection,
+        "connections_syncrun": SyncRun.objects.dead().first(),
     }
     row = rows.get(model) or AuditEvent.objects.first()
     assert row is not None

@@ -27,7 +27,8 @@ def connection_list(request: MemberRequest) -> HttpResponse:
     if state in ("on", "off"):
         rows = rows.filter(enabled_at__isnull=state == "off")
     page = page_by_name(rows.prefetch_related("channels"), request.GET.get("after", ""))
-    recent = Recent.of(page.rows)
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
+    recent = Recent.of(page.rows, may_manage=may_manage)
     return render(
         request,
         "connections/list.html",
@@ -45,7 +46,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
             "state": state,
             "page": page,
             "drafts": list(ConnectionDraft.objects.for_user(request.user).open()[:20]),
-            "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+            "may_manage": may_manage,
         },
     )
 

@@ -43,7 +43,8 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         connection,
         Action.VIEW,
     )
-    channels = lines(row, Recent.of([row]))
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
+    channels = lines(row, Recent.of([row], may_manage=may_manage))
     completed = _completed(row)
     supported = platforms.of_store(row.store).channels()
     context = {
@@ -67,7 +68,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         "activities": row.activities.all()[:EVENTS_SHOWN],
         "orders": row.purchase_orders.prefetch_related("lines")[:ORDERS_SHOWN],
         "deliveries": row.deliveries.all()[:FILES_SHOWN],
-        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "may_manage": may_manage,
         "may_delete": may(request.user, Action.DELETE),
     }
     part = "connections/_live.html" if request.headers.get("HX-Request") else None

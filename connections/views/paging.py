@@ -46,13 +46,21 @@ def page_open_first(rows: QuerySet[M], after: str) -> Page[M]:
     return _cut(rows.order_by("-closed_at", "-pk"), last)
 
 
+def page_newest_first(rows: QuerySet[M], after: str) -> Page[M]:
+    """The same for rows that are listed by their age."""
+    last = _row(rows, after)
+    if last is not None:
+        rows = rows.filter(pk__lt=last.pk)
+    return _cut(rows.order_by("-pk"), last)
+
+
 def search_of(request: HttpRequest) -> str:
     """What was typed in the search box, without what no column can hold."""
     return request.GET.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH]
 
 
 def _row(rows: QuerySet[M], public_id: str) -> Any:
-    return rows.filter(public_id=_uuid(public_id)).first() if public_id else None
+    return rows.filter(public_id=uuid_of(public_id)).first() if public_id else None
 
 
 def _cut(rows: QuerySet[M], last: Any) -> Page[M]:
@@ -63,7 +71,8 @@ def _cut(rows: QuerySet[M], last: Any) -> Page[M]:
     return Page(found[:ROWS], str(last.public_id) if last else "", next_after)
 
 
-def _uuid(text: str) -> uuid.UUID:
+def uuid_of(text: str) -> uuid.UUID:
+    """Read an id that came with a request; one that is none belongs to no row."""
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Count, QuerySet
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections import platforms
-from connections.messages import STAFF, explain
+from connections.messages import (
+    BREAKER_OPEN,
+    LAST_TRY,
+    NEXT_LOOK,
+    NEXT_TRY,
+    REPLAY,
+    RUN_NOW,
+    STAFF,
+    Text,
+    explain,
+)
 from connections.models import (
     Alert,
     Channel,
@@ -53,6 +66,7 @@ class Recent:
 
     # The newest run of each channel and job that has something to tell.
     runs: dict[int, dict[str, SyncRun]] = field(default_factory=dict)
+    may_manage: bool = True  # the person who looks
     busy: set[int] = field(default_factory=set)  # channels
     refused_reports: set[int] = field(default_factory=set)  # warehouses
     refused_orders: Counter[int] = field(default_factory=Counter)  # by connection
@@ -60,9 +74,9 @@ class Recent:
     alerts: Counter[int] = field(default_factory=Counter)  # open ones, by connection
 
     @classmethod
-    def of(cls, connections: list[Connection]) -> Recent:
+    def of(cls, connections: list[Connection], *, may_manage: bool = True) -> Recent:
         """Read the newest runs and reports, and count orders that need a person."""
-        recent = cls()
+        recent = cls(may_manage=may_manage)
         runs = SyncRun.objects.filter(connection__in=connections)
         # One that waits or runs for the first time does not hide why the last stopped.
         told = runs.exclude(state__in=SyncRun.UNFINISHED, error_code="")
@@ -122,8 +136,7 @@ def channel_status(
         return Status("off", _("Off"), _("Turn it on to let it run."), str(STAFF))
     stopped = _stopped(runs)
     if stopped is not None:
-        tone = "warn" if stopped.state == State.QUEUED else "bad"
-        return explained(connection, stopped.error_code, tone, stopped.error_side)
+        return _trouble(connection, channel, stopped, recent)
     missing = platforms.of_store(connection.store).missing(
         connection.store, channel.type
     )
@@ -168,6 +181,42 @@ def _stopped(runs: dict[str, SyncRun]) -> SyncRun | None:
         if run.error_code and not healed:
             return run
     return None
+
+
+def _trouble(
+    connection: Connection, channel: Channel, run: SyncRun, recent: Recent
+) -> Status:
+    """An error that stands, and what follows by itself or by a click."""
+    tone = "warn" if run.state == State.QUEUED else "bad"
+    status = explained(connection, run.error_code, tone, run.error_side)
+    follows: list[Text] = []
+    if run.state == State.QUEUED:
+        if channel.gate_until is not None:
+            follows.append(BREAKER_OPEN)
+        follows.append(NEXT_TRY % {"when": _when(run.due_at)})
+    elif run.state == State.NEEDS_PERSON and channel.gate_until is not None:
+        follows.append(NEXT_LOOK % {"when": _when(channel.gate_until)})
+    if follows and recent.may_manage:
+        follows.append(RUN_NOW)
+    if run.state == State.FAILED:
+        message = explain(run.error_code)
+        status.title = f"{message.happened} {LAST_TRY}"
+        if message.heals:
+            status.next, status.owner = "", str(STAFF)
+        if recent.may_manage:
+            follows.append(REPLAY)
+            store = connection.store.public_id
+            status.href = f"{reverse('connections:failed_work')}?store={store}"
+            status.link = _("Failed work")
+    status.next = " ".join(str(text) for text in (status.next, *follows) if text)
+    return status
+
+
+def _when(at: datetime) -> str:
+    """A time of the account's clock; one that is over is about to be met."""
+    if at <= timezone.now():
+        return _("in a moment")
+    return date_format(timezone.localtime(at), "j M H:i")
 
 
 def _at_work(

@@ -1,4 +1,4 @@
-"""Alerts in a real browser: WCAG 2.2 AA in both themes, wide and narrow (U21)."""
+"""Alerts and failed work in a real browser: WCAG 2.2 AA in both themes, wide and narrow (U21)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ PAGES = {
     "alerts-connection": "/connections/{connection}/",
     "alerts-store": "/stores/{store}/",
     "alerts-connections": "/connections/",
+    "failed-work": "/operations/failed/",
+    "failed-work-store": "/operations/failed/?store={store}",
+    "failed-work-replay": "/operations/failed/replay/?cause=disk_full",
 }
 
 
@@ -25,7 +28,7 @@ PAGES = {
 def test_u21_pages_with_alerts(
     page: Page, live_server: LiveServer, settings: Settings, theme: str
 ) -> None:
-    """U21: open, counted, closed and dismissed ones."""
+    """U21: open, counted, closed and dismissed ones; what failed for good, and replay."""
     settings.SSH_KEY_TYPE = "ed25519"
     people = factories.cast()
     rows = household.household(people.merchant, people.staff)
@@ -34,6 +37,7 @@ def test_u21_pages_with_alerts(
         raise_alert(code, channel=stock, job="stock_changes", side="warehouse")
     close_alerts(rows.channel)
     raise_alert("api_key_refused", channel=rows.channel, detail="HTTP 401")
+    household.dead_run(rows.channel, code="disk_full")
     page.goto(f"{live_server.url}/people/login/")
     page.get_by_label("Email").fill(people.staff.email)
     page.get_by_label("Password").fill(factories.PASSWORD)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from connections import problems
 from connections.messages import explain
-from connections.models import Connection, PurchaseOrder, StockReport, SyncRun
+from connections.models import (
+    Channel,
+    Connection,
+    PurchaseOrder,
+    StockReport,
+    SyncRun,
+)
 from connections.runs import switch
 from connections.views.status import Recent, Status, connection_status, lines
 from connections.wire import errors
 from inventory_planner.models import InventoryPlannerSettings
 from tests import factories
 from tests.factories import Cast
-from tests.household import Household
+from tests.household import Household, dead_run
 
 ENDPOINT = "s-abc123.server.transfer.us-east-1.amazonaws.com"
 
@@ -35,14 +44,17 @@ def channel_titles(rows: Household) -> dict[str, str]:
 def ran(rows: Household, job: str = "orders_import", **values: object) -> SyncRun:
     """A run of the past."""
     types = {"orders_import": "purchase_orders", "orders_status": "purchase_orders"}
-    defaults: dict[str, object] = {"state": "succeeded", "trigger": "schedule"}
+    defaults: dict[str, object] = {
+        "state": "succeeded",
+        "trigger": "schedule",
+        "due_at": timezone.now(),
+    }
     return SyncRun.objects.create(
         account=rows.store.account,
         connection=rows.connection,
         channel=rows.connection.channels.get(type=types.get(job, "inventory")),
         store=rows.store,
         job=job,
-        due_at=timezone.now(),
         **(defaults | values),
     )
 
@@ -170,3 +182,58 @@ def test_orders_that_could_not_be_written_back_are_counted(ready: Household) -> 
     ran(ready, "stock_changes")
     PurchaseOrder.objects.update(write_refused="order_gone")
     assert status(ready).title == "1 purchase order could not be written back."
+
+
+def test_a_retry_says_when_and_that_run_now_does_not_wait(ready: Household) -> None:
+    """R2, U11: what follows by itself, and what a person can do meanwhile."""
+    later = timezone.now() + timedelta(minutes=5)
+    run = ran(ready, state="queued", error_code="network_lost", due_at=later)
+    found = status(ready)
+    shown = date_format(timezone.localtime(later), "j M H:i")
+    assert found.tone == "warn"
+    assert found.next == (
+        f"Wait for the next try. Next try: {shown}. Run now does not wait for it."
+    )
+    SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
+    assert "Next try: in a moment." in status(ready).next
+
+
+def test_an_open_breaker_says_so(ready: Household) -> None:
+    """R3."""
+    later = timezone.now() + timedelta(minutes=5)
+    ran(ready, state="queued", error_code="network_lost", due_at=later)
+    Channel.objects.filter(pk=ready.channel.pk).update(gate_until=later, failures=5)
+    said = status(ready).next
+    assert "failed several times in a row" in said
+    assert "Next try: " in said
+    assert said.endswith("Run now does not wait for it.")
+
+
+def test_what_a_person_must_mend_says_when_it_is_looked_at(ready: Household) -> None:
+    """D15: it goes on by itself once it is mended."""
+    ran(ready, state="needs_person", error_code="auth_refused")
+    later = timezone.now() + timedelta(minutes=15)
+    Channel.objects.filter(pk=ready.channel.pk).update(gate_until=later, refusals=1)
+    found = status(ready)
+    assert found.tone == "bad"
+    assert "this store's public key is registered" in found.next
+    assert "next look: " in found.next
+    assert found.href == reverse("connections:store", args=[ready.store.public_id])
+
+
+def test_dead_work_leads_to_its_replay(ready: Household) -> None:
+    """R5: but not those who may not replay."""
+    dead_run(ready.channel)
+    found = status(ready)
+    assert found.tone == "bad"
+    assert "Replay it" in found.next
+    failed = reverse("connections:failed_work")
+    assert (found.href, found.link) == (
+        f"{failed}?store={ready.store.public_id}",
+        "Failed work",
+    )
+    row = Connection.objects.get(pk=ready.connection.pk)
+    recent = Recent.of([row], may_manage=False)
+    seen = connection_status(row, lines(row, recent))
+    assert "Replay" not in seen.next
+    assert seen.href == reverse("connections:store", args=[ready.store.public_id])
