@@ -78,6 +78,11 @@ def _slots(rule: Rule, day: date, zone: ZoneInfo) -> tuple[datetime, ...]:
         if day.toordinal() % (rule.every_minutes // DAY):
             return ()
         return (_first_chance(datetime.combine(day, rule.at), zone),)
+    midnight = datetime.combine(day, time.min, zone)
+    offset = midnight.utcoffset() or timedelta(0)
+    if (midnight + timedelta(days=1)).utcoffset() == offset:
+        # The clock does not change on this day, as on most.
+        return tuple((wall - offset).replace(tzinfo=UTC) for wall in _walls(rule, day))
     every = timedelta(minutes=rule.every_minutes)
     slots: list[datetime] = []
     for at in sorted(at for wall in _walls(rule, day) for at in _passings(wall, zone)):

@@ -131,6 +131,7 @@ def save_rules(
             _("%(job)s may run every %(n)s minutes at most.")
             % {"job": job.label, "n": job.minimum_minutes}
         )
+    rules = list(dict.fromkeys(rules))
     owner = lock_switches(channel)
     channel.refresh_from_db(fields=["enabled_at"])
     rows = {Rule.of(row): row for row in channel.schedules.filter(job=job.slug)}
@@ -148,7 +149,7 @@ def save_rules(
             next_due_at=_following(rule, zone, now) if is_on else None,
             **vars(rule),
         )
-        for rule in dict.fromkeys(rules)
+        for rule in rules
         if rule not in rows
     )
     audit.record(

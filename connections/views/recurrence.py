@@ -39,13 +39,14 @@ def interval_in_words(minutes: int) -> str:
 
 
 def in_demo(rule: Rule) -> str:
-    """Say how often that really is while a demo's clock runs faster; else nothing."""
+    """Say how long its interval really is where a demo's clock runs faster; else nothing."""
     if settings.DEMO_CLOCK_SPEED == 1:
         return ""
-    seconds = round(rule.every_minutes * 60 / settings.DEMO_CLOCK_SPEED)
-    if seconds >= 60:
-        return interval_in_words(round(seconds / 60))
-    return ngettext("Every second", "Every %(n)d seconds", seconds) % {"n": seconds}
+    seconds = max(round(rule.every_minutes * 60 / settings.DEMO_CLOCK_SPEED), 1)
+    if seconds < 60:
+        return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
+    minutes = round(seconds / 60)
+    return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
 
 
 def hour_label(hour: int) -> str:

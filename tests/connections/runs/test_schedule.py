@@ -84,6 +84,20 @@ def test_missed_slots_become_one_run(channel: Channel) -> None:
     assert timedelta(minutes=59) < left(row) <= timedelta(minutes=60)
 
 
+def test_a_tick_on_a_machine_whose_clock_is_wrong_makes_nothing_due_early(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q19: ten minutes ahead, ten behind; the database's clock decides."""
+    real = timezone.now
+    for skew, due, made in ((10, 5, 0), (-10, -5, 3)):
+        Schedule.objects.update(next_due_at=real() + timedelta(minutes=due))
+        with monkeypatch.context() as wrong:
+            wrong.setattr(timezone, "now", lambda s=skew: real() + timedelta(minutes=s))
+            assert schedule.make_due() == made
+    due_at = SyncRun.objects.filter(job="stock_changes").get().due_at
+    assert abs(due_at - real()) < timedelta(minutes=1)
+
+
 def test_a_late_tick_shifts_nothing(channel: Channel) -> None:
     """The next slot counts from the last one, not from the tick."""
     due = timezone.now() - timedelta(minutes=20)
@@ -190,6 +204,7 @@ def test_the_demos_clock_runs_faster(channel: Channel, settings: Settings) -> No
     assert times[1] - times[0] == timedelta(minutes=6)
 
 
+@pytest.mark.django_db
 def test_upcoming_times_of_several_rules_are_told_in_order() -> None:
     """U19: at the same time only once."""
     start = datetime(2026, 10, 24, 20, tzinfo=UTC)
