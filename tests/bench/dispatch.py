@@ -16,7 +16,7 @@ _DUE = 1000
 _ACCOUNTS = 100
 _SMALL, _LARGE = 10_000, 1_000_000
 # Stores and warehouses of an account, each pair connected, and four schedules for each.
-_SIDES = {_SMALL: 5, _LARGE: 50}
+_SIDES = {_SMALL: (25, 1), _LARGE: (50, 50)}
 _ROUNDS = 15
 _WHOLE_ROUNDS = 9
 
@@ -48,7 +48,15 @@ FROM connections_channel c JOIN (VALUES
 ) AS rule (type, job, kind, every_minutes, weekdays) USING (type);
 
 UPDATE connections_schedule SET next_due_at = now() - random() * interval '15 seconds'
-WHERE id IN (SELECT id FROM connections_schedule ORDER BY public_id LIMIT {due})
+WHERE id IN (
+    SELECT DISTINCT ON (store.id) schedule.id
+    FROM connections_schedule schedule
+    JOIN connections_channel channel ON channel.id = schedule.channel_id
+    JOIN connections_connection connection ON connection.id = channel.connection_id
+    JOIN stores_store store ON store.id = connection.store_id
+    WHERE store.name::int < {due} / {accounts}
+    ORDER BY store.id, schedule.public_id
+)
 """
 
 
@@ -122,18 +130,20 @@ def _fill(schedules: int) -> None:
     from tests import factories
 
     of = [factories.merchant(factories.account(f"3PL {n}")) for n in range(_ACCOUNTS)]
-    sides = [(brand, n) for brand in of for n in range(_SIDES[schedules])]
+    stores, warehouses = _SIDES[schedules]
     Store.objects.bulk_create(
         Store(account=brand.account, merchant=brand, name=f"{n}", platform="none")
-        for brand, n in sides
+        for brand in of
+        for n in range(stores)
     )
     Warehouse.objects.bulk_create(
         Warehouse(account=brand.account, merchant=brand, name=f"{n}", code=f"{n}")
-        for brand, n in sides
+        for brand in of
+        for n in range(warehouses)
     )
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_FILL.format(due=_DUE))
+        cursor.execute(_FILL.format(due=_DUE, accounts=_ACCOUNTS))
         cursor.execute("SELECT count(*) FROM connections_schedule")
         [made] = cursor.fetchone()
     if made != schedules:
@@ -155,7 +165,7 @@ def _make_due() -> None:
 
 
 def _dispatch() -> None:
-    """The same, and the workers are told."""
+    """The same, and the workers are told, as far as their window goes."""
     from django.db import transaction
 
     from connections.runs import queue, schedule
