@@ -459,6 +459,13 @@ EVENTS: dict[str, tuple[str, Text]] = {
         _("Purchase order %(number)s could not be written back."),
     ),
     "receipt_refused": ("bad", _("Receipt file %(file)s refused: %(reason)s.")),
+    "restored": (
+        "warn",
+        _(
+            "The database was restored from a backup. Files sent since may come twice "
+            "under one name; orders that were perhaps sent are held."
+        ),
+    ),
     "run_stopped": ("bad", _("%(job)s stopped.")),
 }
 

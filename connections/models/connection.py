@@ -35,6 +35,8 @@ class Connection(TenantModel):
         help_text=_("Orders for this warehouse of the store platform come here."),
     )
     enabled_at = models.DateTimeField(null=True, blank=True)
+    # Set by a restore: orders made before it may have been sent by rows that are lost.
+    orders_doubted_before = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
 

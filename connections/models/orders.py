@@ -56,6 +56,7 @@ class PurchaseOrder(TenantModel):
         NOT_SENDABLE = "not_sendable", _("Draft, closed or cancelled there")
         SENT_BEFORE = "sent_before", _("Was sent before")
         OFF_PERIOD = "off_period", _("Made while the connection was off")
+        RESTORED = "restored", _("Perhaps sent before the database was restored")
         LINE_ERROR = "line_error", _("A line has no SKU or quantity")
 
     store = models.ForeignKey(Store, models.CASCADE, related_name="purchase_orders")
@@ -218,6 +219,12 @@ class Receipt(TenantModel):
         indexes = [
             models.Index(
                 fields=["warehouse", "file_name"], name="connections_receipt_file"
+            ),
+            # An import looks for receipts that came before their order.
+            models.Index(
+                fields=["warehouse"],
+                condition=Q(order=None),
+                name="connections_receipt_orphan",
             ),
         ]
 

@@ -19,8 +19,10 @@ from connections.models import (
     PurchaseOrderLine,
 )
 from connections.models.activity import note
+from connections.orders import receipts
 from connections.platforms import OrderSession, RemoteOrder, UnreadableOrder
 from connections.runs.context import RunContext
+from connections.warehouses.platforms import exchanges_files
 
 Held = PurchaseOrder.Held
 Status = PurchaseOrder.Status
@@ -59,19 +61,25 @@ def _store(context: RunContext, remote: Sequence[RemoteOrder]) -> None:
         )
     )
     routes = _Routes(context)
+    added = []
     for external_id, order in by_id.items():
         row = known.get(external_id)
         if row is None:
-            _add(context, order, routes, sent_before=external_id in sent_before)
+            sent = external_id in sent_before
+            added.append(_add(context, order, routes, sent_before=sent))
         elif row.content_hash != _hash(order.document):
             _change(context, row, order)
+    if added:
+        receipts.read_again(added)
 
 
 class _Routes:
     """Which connection of the store an order goes to: exactly one, never a guess."""
 
     def __init__(self, context: RunContext) -> None:
-        self._connections = list(Connection.objects.filter(store=context.store))
+        self._connections = list(
+            Connection.objects.filter(store=context.store).select_related("warehouse")
+        )
         self._off_periods = list(
             OffPeriod.objects.filter(
                 connection__in=self._connections, ended_at__isnull=False
@@ -98,16 +106,25 @@ class _Routes:
             for period in self._off_periods
         )
 
+    def perhaps_sent(self, order: RemoteOrder, connection: Connection) -> bool:
+        """Made before the database was restored: by now lost rows may have sent it."""
+        before, at = connection.orders_doubted_before, order.created_at
+        if before is None or not exchanges_files(connection.warehouse):
+            return False
+        return at is None or at < before
+
 
 def _add(
     context: RunContext, order: RemoteOrder, routes: _Routes, *, sent_before: bool
-) -> None:
+) -> PurchaseOrder:
     connection = routes.of(order)
     held = _held(order)
     if connection is None:
         held = Held.NO_ROUTE
     elif sent_before:
         held = Held.SENT_BEFORE
+    elif routes.perhaps_sent(order, connection):
+        held = Held.RESTORED
     elif routes.made_while_off(order, connection):
         held = Held.OFF_PERIOD
     row = PurchaseOrder.objects.create(
@@ -129,6 +146,7 @@ def _add(
             number=str(row),
             held=held,
         )
+    return row
 
 
 def _change(context: RunContext, row: PurchaseOrder, order: RemoteOrder) -> None:

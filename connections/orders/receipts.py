@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -129,9 +129,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
         )
         if order is None:
             receipt.state = Receipt.State.ERROR
-            receipt.error = (
-                f"No order {reported.po_number or reported.po_id} of this warehouse."
-            )
+            receipt.error = _no_order(reported.po_number or reported.po_id)
         Receipt.objects.bulk_create([receipt], ignore_conflicts=True)
         stored = Receipt.objects.filter(public_id=receipt.public_id).first()
         if stored is None:
@@ -160,6 +158,21 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
                 status=order.status,
             )
     return True
+
+
+def read_again(orders: Collection[PurchaseOrder]) -> None:
+    """Let files be read once more whose receipts came before these orders were known.
+
+    Other receipts of the same files are known by their ids and count once.
+    """
+    warehouses = {order.connection.warehouse_id for order in orders if order.connection}
+    names = {name for order in orders for name in (order.external_id, order.reference)}
+    Receipt.objects.filter(
+        warehouse__in=warehouses,
+        order=None,
+        state=Receipt.State.ERROR,
+        error__in=[_no_order(name) for name in names if name],
+    ).delete()
 
 
 @transaction.atomic
@@ -232,6 +245,10 @@ def add_up(order: PurchaseOrder) -> None:
         order.status = Status.RECEIVED if whole else Status.PARTIALLY_RECEIVED
         order.changed_at = timezone.now()
         order.save(update_fields=["status", "changed_at"])
+
+
+def _no_order(name: str) -> str:
+    return f"No order {name} of this warehouse."
 
 
 def _order_of(context: RunContext, reported: ReportedReceipt) -> PurchaseOrder | None:
