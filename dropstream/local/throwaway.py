@@ -17,13 +17,15 @@ def remove_abandoned_folders() -> None:
     """Remove what killed runs left; a folder's name holds the pid of its run."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdigit() and folder.lstat().st_uid == os.geteuid():
-            try:
+        if not pid.isdigit():
+            continue
+        try:
+            if folder.lstat().st_uid == os.geteuid():
                 os.kill(int(pid), 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
-            except PermissionError:
-                continue
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, FileNotFoundError):
+            continue  # somebody else's, or gone with its own run meanwhile
 
 
 def start_throwaway_servers() -> None:
