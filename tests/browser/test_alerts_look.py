@@ -1,4 +1,4 @@
-"""Alerts and failed work in a real browser: WCAG 2.2 AA in both themes, wide and narrow (U21)."""
+"""Alerts and failed work in a browser: WCAG 2.2 AA, both themes, wide and narrow (U21)."""
 
 from __future__ import annotations
 
