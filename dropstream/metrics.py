@@ -18,7 +18,7 @@ from django.db.models import Count, F
 from django.db.models.functions import Now
 
 from connections import problems
-from connections.models import Alert, Delivery, Heartbeat, SyncRun
+from connections.models import Alert, Channel, Delivery, Heartbeat, SyncRun
 from connections.runs.heartbeat import BEATS_MISSED
 from connections.wire import errors
 from dropstream.health import PROBE_SECONDS
@@ -84,6 +84,11 @@ def _queue() -> Iterable[Metric]:
         ),
         Metric("runs_queued", "Runs that wait, due or not.", [({}, queued)]),
         Metric("runs_running", "Runs that work.", [({}, running)]),
+        Metric(
+            "gates_closed",
+            "Channels that start nothing by themselves just now.",
+            [({}, Channel.objects.filter(gate_until__isnull=False).count())],
+        ),
     )
 
 

@@ -92,6 +92,7 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
             state=state,
             first_attempt_at=timezone.now() - timedelta(hours=2),
         )
+    Channel.objects.filter(pk=channel.pk).update(gate_until=timezone.now())
     heartbeat.beat(Heartbeat.Kind.WORKER, "celery@one")
     heartbeat.beat(Heartbeat.Kind.TICK)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
@@ -105,6 +106,7 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
     assert found == {
         "runs_queued": 5,
         "runs_running": 1,
+        "gates_closed": 1,
         'runs_ended_last_hour[state="failed",class="transient"]': 2,
         'runs_ended_last_hour[state="succeeded",class="none"]': 1,
         'alerts_open[code="disk_full"]': 1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import connection as database
 from django.db import transaction
 from django.db.models.functions import Now
@@ -56,18 +58,20 @@ def raise_alert(
         )
 
 
-def close_alerts(channel: Channel, *, job: str = "", code: str = "") -> int:
+def close_alerts(
+    channel: Channel, *, job: str = "", before: datetime | None = None
+) -> int:
     """Close what a success disproves; returns how many were open. Idempotent.
 
     `job`: what succeeded; closes its alerts and those of no job. Without it, all of
-    the channel's. `code` narrows to one trouble (a breaker that closed, say). One
-    statement in the caller's transaction.
+    the channel's. `before`: when it started; what was raised since is not disproved.
+    One statement in the caller's transaction.
     """
     alerts = Alert.objects.open().filter(channel=channel)
     if job:
         alerts = alerts.filter(job__in=(job, ""))
-    if code:
-        alerts = alerts.filter(code=code)
+    if before is not None:
+        alerts = alerts.filter(last_at__lt=before)
     return alerts.update(closed_at=Now())
 
 

@@ -8,13 +8,14 @@ from connections.alerts import ledger
 from connections.models import Channel, SyncRun
 from connections.models.activity import note
 from connections.runs import retry
+from connections.runs.jobs import JOBS
 
 
 def succeeded(run: SyncRun) -> None:
     """Nothing of its job is dead any more, the gate opens, alerts close."""
     _resolve(run)
     retry.lift(Channel.objects.filter(pk=run.channel_id))
-    ledger.close_alerts(run.channel, job=run.job)
+    ledger.close_alerts(run.channel, job=run.job, before=run.started_at)
 
 
 def refused(run: SyncRun) -> None:
@@ -34,7 +35,8 @@ def alert(run: SyncRun) -> None:
     ledger.raise_alert(
         run.error_code,
         channel=run.channel,
-        job=run.job,
+        # One by hand need not come again: any success of the channel will do.
+        job="" if JOBS[run.job].every_minutes is None else run.job,
         side=run.error_side,
         detail=run.error_detail,
     )

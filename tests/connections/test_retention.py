@@ -99,15 +99,21 @@ def test_old_runs_go_but_not_a_jobs_newest_nor_one_that_is_not_over(
 ) -> None:
     old = run(channel, "succeeded", 2)
     note("run_stopped", connection=channel.connection, run=old, job="stock_changes")
-    run(channel, "failed", 1)
-    kept = [run(channel, "needs_person", 1), run(channel, "cancelled", 50, job="b")]
+    resolved = run(channel, "failed", 1)
+    SyncRun.objects.filter(pk=resolved.pk).update(resolved_at=timezone.now())
+    letter = run(channel, "failed", 1)  # a dead letter: somebody may replay it
+    kept = [
+        letter,
+        run(channel, "needs_person", 1),
+        run(channel, "cancelled", 50, job="b"),
+    ]
     kept += [
         run(channel, "succeeded", 2, job="c"),
         run(channel, "running", None, job="c"),
     ]
     young = run(channel, "succeeded", -1, job="d")
     kept += [young, run(channel, "queued", None, job="d")]
-    del kept[2]  # job c has a newer one: its success may go
+    del kept[3]  # job c has a newer one: its success may go
     assert retention.prune() == 3
     assert set(SyncRun.objects.all()) == set(kept)
     assert Activity.objects.get().run is None  # the timeline outlives its runs

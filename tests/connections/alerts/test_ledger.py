@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -98,8 +99,18 @@ def test_success_closes_what_it_disproves(channel: Channel) -> None:
     assert close_alerts(channel, job="orders_import") == 0
     left = Alert.objects.open().values_list("channel", "code")
     assert set(left) == {(channel.pk, "order_gone"), (other.pk, "api_timeout")}
-    assert close_alerts(channel, code="disk_full") == 0
     assert close_alerts(channel) == 1
+
+
+def test_a_success_disproves_nothing_that_was_raised_meanwhile(
+    channel: Channel,
+) -> None:
+    """P3: "cannot tell" of one file stands when the run goes on and ends well."""
+    raise_alert("disk_full", channel=channel)
+    started = Alert.objects.get().last_at + timedelta(microseconds=1)
+    raise_alert("auth_refused", channel=channel)
+    assert close_alerts(channel, before=started) == 1
+    assert Alert.objects.open().get().code == "auth_refused"
 
 
 def test_trouble_that_comes_back_is_a_new_alert(channel: Channel) -> None:
