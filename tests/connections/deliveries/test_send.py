@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import asyncssh
 import pytest
@@ -155,6 +156,10 @@ def test_a_partial_object_is_replaced(wide_line: Line, broken: set[int]) -> None
     wide_line.sandbox.ip.ssh.partial_objects = True
     fail_once(wide_line, "wrote", DropConnection(), at=3)
     run = run_now(wide_line.stock, "stock_changes")
+    # The far side keeps what came once it sees that the line is gone.
+    end = time.monotonic() + 10
+    while not wide_line.drop.files() and time.monotonic() < end:
+        time.sleep(0.01)
     again(run)
     assert_one_right_file(wide_line)
 

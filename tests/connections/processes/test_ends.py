@@ -77,23 +77,30 @@ def test_work_goes_on_when_postgresql_was_restarted(
     workers.start_tick()
     workers.start_worker(PGAPPNAME="soaked")
     workers.wait_for("the push", gate.reached.is_set)
+    seen = Transactions()
     for _ in range(5):
-        workers.wait_for("its connections", lambda: bool(transactions()))
-        assert max(transactions()) < 5
+        workers.wait_for("its connections", seen.look)
+        assert max(seen.seconds) < 5
         end_connections()
     gate.open.set()
     workers.wait_for("the end of the run", is_done)
     assert_one_right_file(stock_line)
 
 
-def transactions() -> list[float]:
-    """How long each connection of the worker has been in a transaction; 0: it is not."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)"
-            " FROM pg_stat_activity WHERE application_name = 'soaked'"
-        )
-        return [float(seconds) for (seconds,) in cursor.fetchall()]
+class Transactions:
+    """How long each connection of the worker was in a transaction; 0: it was not."""
+
+    seconds: list[float]
+
+    def look(self) -> bool:
+        """Look once; False while the worker has no connection."""
+        with database.cursor() as cursor:
+            cursor.execute(
+                "SELECT coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)"
+                " FROM pg_stat_activity WHERE application_name = 'soaked'"
+            )
+            self.seconds = [float(seconds) for (seconds,) in cursor.fetchall()]
+        return bool(self.seconds)
 
 
 def end_connections() -> None:
