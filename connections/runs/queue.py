@@ -171,6 +171,11 @@ def _pick() -> list[int]:
                       SELECT FROM on_their_way other
                       WHERE other.store_id = run.store_id
                   )
+                  AND NOT EXISTS (
+                      SELECT FROM connections_storelease lease
+                      WHERE lease.store_id = run.store_id
+                        AND lease.expires_at > statement_timestamp()
+                  )
                 ORDER BY run.store_id, run.due_at, run.id
             ), in_turn AS (
                 SELECT run.id, run.due_at, row_number() OVER (

@@ -86,7 +86,7 @@ def count_refusal(run: SyncRun) -> None:
 def lift(channels: QuerySet[Channel]) -> None:
     """Open gates: the far sides work, or somebody gave reason to try anew.
 
-    What waited there is due now.
+    What waited there is due now. In the caller's transaction.
     """
     rows = channels.select_for_update(no_key=True, of=("self",)).order_by("pk")
     closed = [row.pk for row in rows if row.failures or row.refusals or row.gate_until]

@@ -42,7 +42,12 @@ class Workers:
         self._log_of: dict[int, Path] = {}
 
     def start_worker(
-        self, armed: str = "", *, pool: str = "threads", **environment: str
+        self,
+        armed: str = "",
+        *,
+        pool: str = "threads",
+        threads: int = 2,
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start a worker on the threads pool, as design.md §3 says.
 
@@ -50,15 +55,16 @@ class Workers:
         """
         name = f"w{len(self._running)}@%h"
         return self._start(
-            *("worker", "-Q", "runs,checks", "-P", pool, "-c", "2", "-n", name),
+            *("worker", "-Q", "runs,checks", "-P", pool),
+            *("-c", str(threads), "-n", name),
             *("--without-gossip", "--without-mingle", "-l", "INFO"),
             **environment | {failpoints.VARIABLE: armed},
         )
 
-    def start_tick(self) -> subprocess.Popen[bytes]:
+    def start_tick(self, **environment: str) -> subprocess.Popen[bytes]:
         """Start beat, which rings the tick and does nothing else."""
         schedule = self._logs / f"beat-schedule-{len(self._running)}"
-        return self._start("beat", "--schedule", str(schedule))
+        return self._start("beat", "--schedule", str(schedule), **environment)
 
     def log(self, process: subprocess.Popen[bytes]) -> str:
         """Return what a process has said so far."""

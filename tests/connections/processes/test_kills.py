@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,14 @@ from celery.utils.nodenames import gethostname, nodename
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from connections.models import Channel, Delivery, Heartbeat, StagedLevel, SyncRun
+from connections.models import (
+    Activity,
+    Channel,
+    Delivery,
+    Heartbeat,
+    StagedLevel,
+    SyncRun,
+)
 from connections.runs import queue, schedule
 from dropstream.local.servers import Valkey
 from dropstream.sandbox import Sandbox
@@ -64,6 +72,28 @@ def test_workers_that_die_one_after_the_other_leave_one_right_file(
     assert not StagedLevel.objects.exists()
     far = FarSides.of(stock_line.sandbox)
     assert judge(far, settled=[Channel.Type.INVENTORY]) == []
+
+
+def test_a_worker_that_slept_beyond_its_lease_is_refused(
+    stock_line: Line, workers: Workers
+) -> None:
+    """Q12: stopped in the middle of a push; another one works; awake, it is too late."""
+    gate = Gate(stock_line, at=2)
+    workers.start_tick()
+    late = workers.start_worker()
+    workers.wait_for("the push", gate.reached.is_set)
+    late.send_signal(signal.SIGSTOP)
+    gate.open.set()
+    workers.start_worker()
+    workers.wait_for("the end by another worker", is_done)
+    late.send_signal(signal.SIGCONT)
+    workers.wait_for(
+        "the refusal", lambda: "lease lost, result dropped" in workers.log(late)
+    )
+    assert_one_right_file(stock_line)
+    run = SyncRun.objects.get(job="stock_changes")
+    assert (run.state, run.attempts, run.error_code) == ("succeeded", 2, "")
+    assert Activity.objects.filter(event="stock_sent").count() == 1
 
 
 def test_work_is_done_though_redis_forgot_it(
