@@ -14,18 +14,25 @@ from datetime import timedelta
 import redis
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F
-from django.db.models.functions import Now
+from django.db.models import Count, F, Sum
+from django.db.models.functions import Coalesce, Now
 
 from connections import problems
-from connections.models import Alert, Channel, Delivery, Heartbeat, SyncRun
+from connections.models import (
+    Alert,
+    Channel,
+    Delivery,
+    Heartbeat,
+    StoreLease,
+    SyncRun,
+)
 from connections.runs.heartbeat import BEATS_MISSED
 from connections.wire import errors
 from dropstream.health import PROBE_SECONDS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATE_SECONDS = (0, 60, 300, 900, 3600)
-QUEUES = ("runs", "checks")
+QUEUES = ("runs", "checks", "ticks")
 KINDS = errors.CODES | problems.CODES
 
 Labels = dict[str, str]
@@ -50,7 +57,15 @@ class Metric:
 
 def render() -> str:
     """Return all metrics as text."""
-    metrics = [*_queue(), _outcomes(), _alerts(), *_deliveries(), *_life(), *_broker()]
+    metrics = [
+        *_queue(),
+        _outcomes(),
+        _leases(),
+        _alerts(),
+        *_deliveries(),
+        *_life(),
+        *_broker(),
+    ]
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
 
 
@@ -115,6 +130,16 @@ def _alerts() -> Metric:
         "alerts_open",
         "Open alerts by code.",
         [({"code": code}, count) for code, count in counts.annotate(Count("pk"))],
+    )
+
+
+def _leases() -> Metric:
+    steals = StoreLease.objects.aggregate(steals=Coalesce(Sum("steals"), 0))["steals"]
+    return Metric(
+        "lease_steals_total",
+        "Stores that were taken from a worker that had died or slept.",
+        [({}, steals)],
+        "counter",
     )
 
 

@@ -216,7 +216,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 25,
 }
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ROUTES = {"connections.tasks.execute_check": {"queue": "checks"}}
+# Beside the runs, which may all be long uploads: people wait for checks, and everything
+# waits for the tick. A worker of its own for the two keeps its threads free (Q17).
+CELERY_TASK_ROUTES = {
+    "connections.tasks.execute_check": {"queue": "checks"},
+    "connections.tasks.tick": {"queue": "ticks"},
+    "connections.tasks.prune": {"queue": "ticks"},
+}
 CELERY_BEAT_SCHEDULE = {
     # The one tick: finds due rows and rings the bell. A lost tick delays by one interval.
     "tick": {"task": "connections.tasks.tick", "schedule": TICK_SECONDS},

@@ -116,6 +116,8 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
         "broker_up": 1,
         'queue_messages[queue="runs"]': 2,
         'queue_messages[queue="checks"]': 0,
+        'queue_messages[queue="ticks"]': 0,
+        "lease_steals_total": 0,
     }
 
 

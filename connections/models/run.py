@@ -177,12 +177,14 @@ class StoreLease(models.Model):
     """Who may talk to a store's far side just now (design.md §3, Lease).
 
     `fence` grows with every owner: an owner that lost the lease is refused its writes.
+    `steals`: how often it was taken from one that had not given it back in time.
     """
 
     store = models.OneToOneField(
         Store, models.CASCADE, primary_key=True, related_name="lease"
     )
     fence = models.BigIntegerField(default=0)
+    steals = models.BigIntegerField(default=0, db_default=0)
     run = models.ForeignKey(SyncRun, models.SET_NULL, null=True, related_name="+")
     expires_at = models.DateTimeField(null=True)
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
@@ -89,7 +89,10 @@ def take(run: SyncRun) -> Lease | None:
     )
     free = Q(expires_at__isnull=True) | Q(expires_at__lt=Now())
     taken = StoreLease.objects.filter(free, store=run.store_id).update(
-        fence=F("fence") + 1, run=run, expires_at=_expiry()
+        fence=F("fence") + 1,
+        steals=F("steals") + Case(When(expires_at__isnull=False, then=1), default=0),
+        run=run,
+        expires_at=_expiry(),
     )
     if not taken:
         return None

@@ -30,8 +30,9 @@ _DEMO_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def make_due() -> int:
-    """Turn due schedules of live channels into runs; return how many were made.
+    """Turn due schedules of live channels into runs; return how many came due.
 
+    A job that has an unfinished run gets no second one. At most BATCH at a time.
     Two ticks at once make each run once: the schedule rows are locked by whoever comes
     first and skipped by the other (Q10, Q11). A fixed number of statements, whatever is
     due.
@@ -81,7 +82,7 @@ def make_due() -> int:
             """,
             [[pk for pk, _at in moves], [at for _pk, at in moves]],
         )
-        return int(cursor.rowcount)
+        return len(moves)
 
 
 def next_due(rule: Rule, zone: ZoneInfo, due: datetime, now: datetime) -> datetime:

@@ -111,7 +111,7 @@ def worker_command() -> list[str]:
     """Threads: far sides are waited for, not computed (design §3)."""
     return [
         *(sys.executable, "-m", "celery", "-A", "dropstream", "worker"),
-        *("-Q", "runs,checks", "-P", "threads", "-c", "8", "-l", "INFO"),
+        *("-Q", "runs,checks,ticks", "-P", "threads", "-c", "8", "-l", "INFO"),
         *("--without-gossip", "--without-mingle"),
     ]
 

@@ -36,6 +36,7 @@ class Workers:
     """Starts workers and the tick; what still runs at the end is killed."""
 
     def __init__(self, logs: Path, env: dict[str, str]) -> None:
+        self.tree = ROOT  # whose code runs
         self._logs = logs
         self._env = env
         self._running: list[subprocess.Popen[bytes]] = []
@@ -45,6 +46,7 @@ class Workers:
         self,
         armed: str = "",
         *,
+        queues: str = "runs,checks,ticks",
         pool: str = "threads",
         threads: int = 2,
         **environment: str,
@@ -55,7 +57,7 @@ class Workers:
         """
         name = f"w{len(self._running)}@%h"
         return self._start(
-            *("worker", "-Q", "runs,checks", "-P", pool),
+            *("worker", "-Q", queues, "-P", pool),
             *("-c", str(threads), "-n", name),
             *("--without-gossip", "--without-mingle", "-l", "INFO"),
             **environment | {failpoints.VARIABLE: armed},
@@ -95,7 +97,7 @@ class Workers:
         with (self._logs / name).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "tests.lab.worker", *command],
-                cwd=ROOT,
+                cwd=self.tree,
                 env=self._env | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -208,7 +208,7 @@ class House:
             return [*celery, "beat", "--schedule", str(schedule)]
         pool = ("prefork", "1") if name == PREFORK else ("threads", "8")
         return [
-            *(*celery, "worker", "-Q", "runs,checks", "-n", f"{name}@soak"),
+            *(*celery, "worker", "-Q", "runs,checks,ticks", "-n", f"{name}@soak"),
             *("-P", pool[0], "-c", pool[1], "-l", "INFO"),
             *("--without-gossip", "--without-mingle"),
         ]

@@ -9,7 +9,7 @@ from functools import partial
 
 from django.db import connection as database
 
-from connections.models import Schedule, StoreLease, SyncRun
+from connections.models import Heartbeat, Schedule, StoreLease, SyncRun
 from tests.connections.processes.work import Gate, assert_one_right_file, is_done
 from tests.factories import Line
 from tests.lab.workers import Workers
@@ -109,3 +109,21 @@ def end_connections() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'soaked'"
         )
+
+
+def test_the_tick_goes_on_while_every_thread_is_on_an_upload(
+    stock_line: Line, workers: Workers
+) -> None:
+    """Q17: the desk's worker does what people and the clock wait for."""
+    gate = Gate(stock_line, at=2)
+    workers.start_tick()
+    workers.start_worker(threads=1)
+    workers.wait_for("the push", gate.reached.is_set)
+    workers.start_worker(queues="checks,ticks")
+    Heartbeat.objects.filter(kind=Heartbeat.Kind.TICK).delete()
+    workers.wait_for(
+        "a tick", Heartbeat.objects.filter(kind=Heartbeat.Kind.TICK).exists
+    )
+    assert not is_done()
+    gate.open.set()
+    workers.wait_for("the end of the run", is_done)

@@ -37,7 +37,7 @@ def is_done() -> bool:
 
 
 def assert_one_right_file(line: Line) -> None:
-    delivery = Delivery.objects.get()
+    delivery = Delivery.objects.get(entity=Delivery.Entity.STOCK)
     assert (delivery.state, delivery.rows) == ("delivered", ROWS)
     assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
     [content] = line.dropped()

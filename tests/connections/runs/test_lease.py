@@ -82,7 +82,7 @@ def test_a_late_writer_is_refused_and_its_run_done_by_another(line: Line) -> Non
     assert not Activity.objects.filter(facts__file="late").exists()
     assert len(line.dropped()) == 1
     lease = StoreLease.objects.get()
-    assert (lease.run_id, lease.fence) == (None, 2)
+    assert (lease.run_id, lease.fence, lease.steals) == (None, 2, 1)
 
 
 def test_a_late_writer_does_not_start_a_delivery(line: Line) -> None:
