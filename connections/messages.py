@@ -316,6 +316,23 @@ MESSAGES: dict[str, Message] = {
         _("Compare the folder names in the details with the store's stock folder."),
         STAFF,
     ),
+    "stock_rows_left_out": Message(
+        _("Some stock rows were left out of a file."),
+        _(
+            "Inventory Planner would have dropped them in silence; the others were sent."
+        ),
+        _(
+            "Correct what the details name: the listing, the location link or the "
+            "warehouse's own figure. The next full inventory update looks at all again."
+        ),
+        STAFF,
+    ),
+    "file_invalid": Message(
+        _("A file of ours broke Inventory Planner's rules, so it was not sent."),
+        _("Inventory Planner would have skipped it in silence. Nothing is lost."),
+        _("Tell DropStream support."),
+        US,
+    ),
     "name_taken": Message(
         _("A foreign file had the name of ours."),
         _("It was not touched; the next try uses a new name."),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Protocol, cast
 
 from connections.checks.findings import Finding
+from connections.deliveries.preflight import Sheet
 from connections.models import Channel
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
@@ -19,15 +20,14 @@ from stores.models import Account, SSHKey, Store
 
 @dataclass(frozen=True)
 class StockFile:
-    """The stock file of a platform: name, header, and SQL for its columns.
+    """The stock file of a platform: its rules, and SQL for the columns that we send.
 
-    `select` is a list of SQL expressions over `variant_id`, `sku` (the store's),
-    `location_id`, `available` and `changed_at`, one for each column of `header`.
+    `select` has SQL expressions over `variant_id`, `sku` (the store's), `location_id`,
+    `available` and `changed_at`, by column; sorted by id and location.
     """
 
-    prefix: str
-    header: tuple[str, ...]
-    select: tuple[str, ...]
+    sheet: Sheet
+    select: Mapping[str, str]
 
 
 class StockTarget(Protocol):

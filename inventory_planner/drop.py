@@ -11,21 +11,21 @@ from connections.problems import Problem
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
+from inventory_planner import columns
 from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Store
 from stores.ssh_keys import current_key
 
 # The five required columns and no other: an unsupported one kills the file (§4.5).
 STOCK_FILE = StockFile(
-    prefix="variant_warehouse",
-    header=("VARIANT_ID", "WAREHOUSE_ID", "IN_STOCK", "REMOVED", "UPDATED_AT"),
-    select=(
-        "variant_id",
-        "location_id",
-        "trim_scale(available)",
-        "'false'",
-        "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
-    ),
+    sheet=columns.STOCK,
+    select={
+        "VARIANT_ID": "variant_id",
+        "WAREHOUSE_ID": "location_id",
+        "IN_STOCK": "trim_scale(available)",
+        "REMOVED": "'false'",
+        "UPDATED_AT": "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+    },
 )
 
 

@@ -80,8 +80,8 @@ def test_files_of_ours_hold_the_columns_that_the_formats_promise() -> None:
     assert ",".join(hand_over.HEADER) in FORMATS
     assert rows_of_table("Purchase orders") == set(hand_over.HEADER)
     stock = drop.STOCK_FILE
-    assert ",".join(stock.header) in FORMATS
-    assert rows_of_table("Stock for Inventory Planner") == set(stock.header)
+    assert ",".join(stock.select) in FORMATS
+    assert rows_of_table("Stock for Inventory Planner") == set(stock.select)
 
 
 def test_examples_of_the_formats_are_read() -> None:

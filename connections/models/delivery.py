@@ -64,6 +64,16 @@ class Delivery(TenantModel):
     subject = models.CharField(max_length=64, blank=True)
     name = models.CharField(max_length=255, unique=True)
     rows = models.PositiveIntegerField()
+    # What the platform would have dropped: how many rows, and the first ones with reasons.
+    left_out = models.PositiveIntegerField(default=0, db_default=0)
+    problems = models.JSONField(default=list, db_default=[])
+    rules = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Version of the platform's rules that it was checked against."),
+    )
     size = models.BigIntegerField(help_text=_("Bytes of the whole file."))
     sha256 = models.CharField(max_length=64)
     upper_bound = models.BigIntegerField(

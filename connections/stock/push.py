@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db import connections as databases
-from psycopg import sql
+from psycopg.abc import Buffer
 
 from connections import platforms
-from connections.deliveries import build, send
+from connections.alerts.ledger import raise_alert
+from connections.deliveries import build, copy, send
+from connections.deliveries.preflight import Preflight
 from connections.deliveries.send import Visibility
 from connections.failpoints import failpoint
-from connections.models import Channel, Delivery
+from connections.models import Channel, Delivery, SyncRun
 from connections.platforms import StockFile
 from connections.runs.context import RunContext
+from connections.runs.jobs import STOCK_FULL
 from connections.stock import levels
 from stores.models import Warehouse
 
@@ -66,26 +68,49 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
     if bound <= mark and not full:
         return None
     if full or not mark:
-        rows = _Rows(file, levels.of_all(context.connection))
+        rows = levels.of_all(context.connection)
     else:
-        rows = _Rows(file, levels.of_changed(context.connection, mark))
+        rows = levels.of_changed(context.connection, mark)
+    look = Preflight(file.sheet, tuple(file.select))
     with context.fenced():
         delivery = build.build(
             context.channel,
             entity=Delivery.Entity.STOCK,
-            prefix=file.prefix,
-            pieces=rows.pieces(),
+            prefix=file.sheet.prefix,
+            pieces=_checked(look, copy.rows(file.select, rows)),
             upper_bound=bound,
         )
-        delivery.rows = rows.count
-        delivery.save(update_fields=["rows"])
-        if not rows.count:
+        delivery.rows, delivery.left_out = look.rows, look.left_out
+        delivery.problems, delivery.rules = look.problems, file.sheet.version
+        delivery.save(update_fields=["rows", "left_out", "problems", "rules"])
+        _tell_left_out(context, look)
+        if not look.rows:
             # What changed is not sold here; the next push need not look again.
             delivery.delete()
             _reach(context, bound)
             return None
     failpoint("delivery.built")
     return delivery
+
+
+def _checked(look: Preflight, rows: Iterator[Buffer]) -> Iterator[bytes]:
+    yield look.header_line
+    for block in look.blocks(rows):
+        yield block.data
+
+
+def _tell_left_out(context: RunContext, look: Preflight) -> None:
+    """Alert until a full update finds nothing: a change alone looks at few rows."""
+    if not look.left_out:
+        return
+    context.count("rows_left_out", look.left_out)
+    raise_alert(
+        "stock_rows_left_out",
+        channel=context.channel,
+        job=STOCK_FULL.slug,
+        side=SyncRun.Side.STORE,
+        detail=look.in_words(),
+    )
 
 
 def _deliver(context: RunContext, delivery: Delivery) -> None:
@@ -112,35 +137,3 @@ def _reach(context: RunContext, bound: int) -> None:
     Channel.objects.filter(pk=context.channel.pk, sent_through__lt=bound).update(
         sent_through=bound
     )
-
-
-class _Rows:
-    """COPY of the levels as CSV, counted as it passes.
-
-    Its own database connection: the bytes are written by another one meanwhile.
-    """
-
-    def __init__(self, file: StockFile, rows: sql.Composed) -> None:
-        self.count = 0
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(sql.SQL(select), sql.Identifier(name))
-            for name, select in zip(file.header, file.select, strict=True)
-        )
-        self._copy = sql.SQL(
-            "COPY (SELECT {} FROM ({}) level) TO STDOUT (FORMAT csv, HEADER)"
-        ).format(columns, rows)
-
-    def pieces(self) -> Iterator[bytes]:
-        reader = databases.create_connection("default")
-        try:
-            with reader.cursor() as cursor:
-                # A large stock takes as long as it takes to be packed.
-                cursor.execute("SET statement_timeout = 0")
-                with cursor.copy(self._copy) as copy:
-                    for data in copy:
-                        # One message a row, the header first: no row holds a line break.
-                        self.count += bytes(data).count(b"\n")
-                        yield bytes(data)
-            self.count -= 1
-        finally:
-            reader.close()
