@@ -6,7 +6,7 @@ and their downloads all read levels through it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection as database
@@ -203,6 +203,32 @@ def of_variants(connection: Connection, variants: Sequence[str]) -> sql.Composed
     return _levels(connection, variants=variants)
 
 
+def of_connections(
+    wanted: Sequence[Connection] | Mapping[Connection, Sequence[str]],
+) -> sql.Composed:
+    """The levels of connections, of one at least; of a mapping, of some variant ids.
+
+    Columns: connection_id, then as of `of_all`.
+    """
+    linked = set(
+        Location.objects.filter(connection__in=list(wanted)).values_list(
+            "connection", flat=True
+        )
+    )
+    parts = [
+        sql.SQL("SELECT {}::bigint AS connection_id, level.* FROM ({}) level").format(
+            sql.Literal(connection.pk),
+            _levels(
+                connection,
+                variants=wanted[connection] if isinstance(wanted, Mapping) else None,
+                has_places=connection.pk in linked,
+            ),
+        )
+        for connection in wanted
+    ]
+    return sql.SQL(" UNION ALL ").join(parts)
+
+
 def of_changed(connection: Connection, since: int) -> sql.Composed:
     """The levels whose change number is above `since`; columns as of `of_all`.
 
@@ -234,8 +260,10 @@ def _levels(
     *,
     variants: Sequence[str] | None = None,
     since: int | None = None,
+    has_places: bool | None = None,
 ) -> sql.Composed:
-    has_places = Location.objects.filter(connection=connection).exists()
+    if has_places is None:
+        has_places = Location.objects.filter(connection=connection).exists()
     parts = [_PLACE if has_places else _ONE_PLACE, _LEVELS]
     if variants is not None:
         parts.insert(0, _WANTED)

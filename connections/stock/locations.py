@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db import connection as database
 from django.db import transaction
 from django.db.models import Q
@@ -99,27 +101,32 @@ def _end(
         )
 
 
-def facilities(connection: Connection) -> list[str]:
-    """The facilities that the warehouse has reported stock in, by name.
+def facilities(warehouses: Collection[int]) -> list[str]:
+    """The facilities that warehouses have reported stock in, by name.
 
     Skips from one to the next in their index: the work grows with their number.
     """
     with database.cursor() as cursor:
         cursor.execute(
             """
-            WITH RECURSIVE seen AS (
-                (SELECT facility FROM connections_stocklevel
-                 WHERE warehouse_id = %(warehouse)s ORDER BY facility LIMIT 1)
-                UNION ALL
-                SELECT (SELECT level.facility FROM connections_stocklevel level
-                        WHERE level.warehouse_id = %(warehouse)s
-                          AND level.facility > seen.facility
-                        ORDER BY level.facility LIMIT 1)
-                FROM seen WHERE seen.facility IS NOT NULL
-            )
-            SELECT facility FROM seen WHERE facility IS NOT NULL
+            SELECT DISTINCT found.facility
+            FROM unnest(%(warehouses)s::bigint[]) AS place (id)
+            CROSS JOIN LATERAL (
+                WITH RECURSIVE seen AS (
+                    (SELECT facility FROM connections_stocklevel
+                     WHERE warehouse_id = place.id ORDER BY facility LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT level.facility FROM connections_stocklevel level
+                            WHERE level.warehouse_id = place.id
+                              AND level.facility > seen.facility
+                            ORDER BY level.facility LIMIT 1)
+                    FROM seen WHERE seen.facility IS NOT NULL
+                )
+                SELECT facility FROM seen WHERE facility IS NOT NULL
+            ) found
+            ORDER BY found.facility
             """,
-            {"warehouse": connection.warehouse_id},
+            {"warehouses": list(warehouses)},
         )
         return [facility for [facility] in cursor.fetchall()]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from connections.messages import CHECKS, Message, explain, tell
@@ -14,6 +16,12 @@ from connections.runs.jobs import JOBS
 from stores.models import HostKey
 
 register = template.Library()
+
+
+@register.filter
+def quantity(value: Decimal) -> str:
+    """As short as can be, in the reader's way: 1,200 or 0.5."""
+    return number_format(Decimal(f"{value.normalize():f}"), force_grouping=True)
 
 
 @register.simple_tag

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 
 ROWS = 50
 SEARCH_LENGTH = 200
+# Nobody counts more rows than this; a page says "10,000+".
+COUNTED = 10_000
 
 
 @dataclass(frozen=True)
-class Page(Generic[M]):
+class Page(Generic[R]):
     """Rows of a page; `after` is where it starts, `next_after` where the next does."""
 
-    rows: list[M]
+    rows: list[R]
     after: str
     next_after: str
 
@@ -54,9 +60,51 @@ def page_newest_first(rows: QuerySet[M], after: str) -> Page[M]:
     return _cut(rows.order_by("-pk"), last)
 
 
+def page_by_place(
+    found: Sequence[R], after: str, place: Callable[[R], Sequence[object]]
+) -> Page[R]:
+    """The same for rows that SQL has cut: up to ROWS + 1 of them, in their order.
+
+    `place` is what they are ordered by; `place_after` reads it back.
+    """
+    more = len(found) > ROWS
+    next_after = json.dumps(place(found[ROWS - 1]), default=str) if more else ""
+    return Page(list(found[:ROWS]), after, next_after)
+
+
+def place_after(request: HttpRequest, *kinds: type) -> tuple[str, list[Any]]:
+    """The request's `after` and what it holds; empty when it is none of ours.
+
+    `kinds` are those of the place's parts: int, str or UUID.
+    """
+    after = request.GET.get("after", "")
+    written = [str if kind is uuid.UUID else kind for kind in kinds]
+    try:
+        place = json.loads(after)
+        fits = isinstance(place, list) and [type(one) for one in place] == written
+        # What JSON may spell and no column can hold: NUL, halves of characters.
+        fits = fits and b"\0" not in "".join(map(str, place)).encode()
+    except (ValueError, RecursionError):
+        fits = False
+    if not fits:
+        return "", []
+    pairs = zip(kinds, place, strict=True)
+    return after, [uuid_of(one) if kind is uuid.UUID else one for kind, one in pairs]
+
+
+def count_text(count: int) -> str:
+    """A count that stops at COUNTED, in words."""
+    return f"{intcomma(COUNTED)}+" if count > COUNTED else str(intcomma(count))
+
+
 def search_of(request: HttpRequest) -> str:
     """What was typed in the search box, without what no column can hold."""
-    return request.GET.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH]
+    return search_in(request.GET)
+
+
+def search_in(sent: QueryDict) -> str:
+    """The same of whatever was sent."""
+    return sent.get("q", "").replace("\0", "").strip()[:SEARCH_LENGTH]
 
 
 def _row(rows: QuerySet[M], public_id: str) -> Any:

@@ -294,9 +294,9 @@ def test_two_connections_of_a_store_do_not_send_for_one_location(
 
 
 def test_facilities_are_those_that_were_reported(line: Connection) -> None:
-    assert locations.facilities(line) == []
+    assert locations.facilities([line.warehouse_id]) == []
     report(line.warehouse, "A@RENO=5", "A@DALLAS=7", "B@DALLAS=1", "C@=1")
-    assert locations.facilities(line) == ["", "DALLAS", "RENO"]
+    assert locations.facilities([line.warehouse_id]) == ["", "DALLAS", "RENO"]
 
 
 # --- Everything at once, against a plain model

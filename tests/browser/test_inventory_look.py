@@ -1,0 +1,74 @@
+"""Inventory in a browser: WCAG 2.2 AA, both themes, wide and narrow (U21)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Page
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from connections.stock import ingest, listings
+from connections.stock.listings import Row
+from tests import factories, household
+from tests.browser import desk
+from tests.browser.test_walk_look import Judge
+
+PAGES = {
+    "inventory-warehouse": "/inventory/warehouse/",
+    "inventory-warehouse-nothing": "/inventory/warehouse/?q=nothing",
+    "inventory-channel": "/inventory/channel/",
+    "inventory-channel-search": "/inventory/channel/?q=TEA",
+}
+REPORT = """sku,facility,available,on_hand,committed
+TEA-TOWEL,Reno,1180,1250,70
+TEA-TOWEL,Dallas,40,40,0
+TEA-COSY,Reno,-3,0,3
+APRON-WITH-A-NAME-THAT-IS-MUCH-LONGER-THAN-PEOPLE-LIKE-BUT-SOME-HAVE-THEM,Reno,0.5,,
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_u21_inventory(
+    page: Page, live_server: LiveServer, settings: Settings, theme: str
+) -> None:
+    """U21: empty, found nothing, many; mapped, bundled and unsold SKUs."""
+    settings.SSH_KEY_TYPE = "ed25519"
+    people = factories.cast()
+    rows = household.household(people.merchant, people.staff)
+    household.household(people.other_merchant, people.staff)
+    desk.enter(page.context, live_server, people.staff)
+    judge = Judge(page, theme)
+    for name in ("warehouse", "channel"):
+        page.goto(f"{live_server.url}/inventory/{name}/")
+        judge.look(f"inventory-{name}-empty")
+    ingest.upload(rows.warehouse, REPORT.encode())
+    sold = [
+        Row(2, "44012", "TEA-TOWEL", "SHOP-TOWEL", "Tea towel, striped"),
+        Row(
+            3,
+            "SET",
+            "TEA-SET",
+            "SET",
+            "Towel and cosy",
+            "TEA-TOWEL",
+            quantity=Decimal(1),
+        ),
+        Row(
+            4,
+            "SET",
+            "TEA-SET",
+            "SET",
+            "Towel and cosy",
+            "TEA-COSY",
+            quantity=Decimal(2),
+        ),
+        Row(5, "OLD", "NOBODY-HAS-IT", "OLD"),
+    ]
+    listings.change(rows.store, sold, by=None)
+    for name, url in PAGES.items():
+        page.goto(live_server.url + url)
+        judge.look(name)
+    assert judge.found == []
