@@ -19,7 +19,7 @@ from connections.runs.jobs import (
     STOCK_FULL,
 )
 from connections.stock import jobs as stock
-from connections.stock import staging
+from connections.stock import staging, uploads
 
 WORK = {
     STOCK_CHANGES.slug: stock.changes,
@@ -48,6 +48,7 @@ def tick() -> None:
     heartbeat.beat(Heartbeat.Kind.TICK)
     if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
         silence.look()
+    uploads.expire()
     staging.discard_abandoned()
     ConnectionDraft.objects.expired().discard()
     if heartbeat.take_turn("retention", PRUNE_EVERY_S):

@@ -12,6 +12,8 @@ from connections.views import (
     keys,
     orders,
     rules,
+    stock_reports,
+    stock_upload,
     stores,
     warehouses,
 )
@@ -95,6 +97,20 @@ urlpatterns = [
         "warehouses/<uuid:warehouse>/test/",
         warehouses.warehouse_test,
         name="warehouse_test",
+    ),
+    path(
+        "warehouses/<uuid:warehouse>/upload/",
+        stock_upload.stock_upload,
+        name="stock_upload",
+    ),
+    path("reports/<uuid:report>/", stock_reports.report_page, name="report"),
+    path(
+        "reports/<uuid:report>/apply/", stock_reports.report_apply, name="report_apply"
+    ),
+    path(
+        "reports/<uuid:report>/discard/",
+        stock_reports.report_discard,
+        name="report_discard",
     ),
     path("checks/<uuid:check>/", checks.check, name="check"),
     path("checks/<uuid:check>/cancel/", checks.check_cancel, name="check_cancel"),

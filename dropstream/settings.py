@@ -292,9 +292,11 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
-# Uploads are kept in memory, never on disk (security.md B8); larger ones are refused.
+# No form takes a file, except the one that streams it into the database by a handler of
+# its own (security.md B8; connections/views/stock_upload.py).
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-FILE_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+STOCK_UPLOAD_BYTES = 100 * 1024 * 1024
 ADMIN_PATH = env_str("ADMIN_PATH", "admin").strip("/")
 
 # --- Language, time, files

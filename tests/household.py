@@ -33,6 +33,7 @@ class Household:
 
     store: Store
     warehouse: Warehouse
+    report: StockReport
     connection: Connection
     channel: Channel
     order: PurchaseOrder
@@ -56,12 +57,14 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
     joined.name = f"{text} connection"
     joined.save(update_fields=["name"])
     order = purchase_order(joined, text=text)
-    StockReport.objects.create(
+    report = StockReport.objects.create(
         account=of.account,
         warehouse=where,
         name=f"inv_{text}.csv",
         size=10,
         state=StockReport.State.REFUSED,
+        reason=text,
+        bad_rows=1,
         problems=[{"line": 2, "reason": text}],
     )
     host_key = HostKey.objects.create(
@@ -101,6 +104,7 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
     return Household(
         store=at,
         warehouse=where,
+        report=report,
         connection=joined,
         channel=orders,
         order=order,

@@ -95,6 +95,10 @@ OURS = {
     "store_test": Page(POST, EVERYBODY, ids=("store",)),
     "warehouse": Page(("GET", "HEAD", "POST"), STAFF, ids=("warehouse",)),
     "warehouse_test": Page(POST, STAFF, ids=("warehouse",)),
+    "stock_upload": Page(("GET", "HEAD", "POST"), STAFF, ids=("warehouse",)),
+    "report": Page(GET, STAFF, ids=("report",)),
+    "report_apply": Page(POST, STAFF, ids=("report",)),
+    "report_discard": Page(POST, STAFF, ids=("report",)),
     "check": Page(GET, MINE, sees=MINE, ids=("check",)),
     "check_cancel": Page(POST, MINE, sees=MINE, ids=("check",)),
     "check_approve": Page(POST, MINE, sees=MINE, ids=("check", "host_key")),
@@ -374,6 +378,10 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
         ["warehouse.connection_string"],
     ),
     "warehouse_test": ({}, []),
+    # A report that does not wait for it; one that does: test_stock_upload.py.
+    "stock_upload": ({}, []),
+    "report_apply": ({}, []),
+    "report_discard": ({}, []),
     "check_cancel": ({}, []),
     "check_approve": ({}, ["host_key.approved"]),
     # Nothing at a warehouse that exchanges files; by hand: tests of orders.

@@ -22,7 +22,12 @@ from connections.models.orders import (
     ReceiptLine,
 )
 from connections.models.run import StoreLease, SyncRun
-from connections.models.stock import StagedLevel, StockLevel, StockReport
+from connections.models.stock import (
+    StagedLevel,
+    StockLevel,
+    StockReport,
+    UploadChunk,
+)
 
 __all__ = [
     "Activity",
@@ -50,4 +55,5 @@ __all__ = [
     "StockReport",
     "StoreLease",
     "SyncRun",
+    "UploadChunk",
 ]

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from stores.models import Warehouse
+from stores.models import User, Warehouse
 from stores.models.tenant import TenantModel, TenantQuerySet
+
+# An upload that nobody applies is stale by the next day: stock moves.
+UPLOAD_KEPT_FOR = timedelta(hours=24)
+
+
+class StockReportQuerySet(TenantQuerySet["StockReport"]):
+    merchant_path = "warehouse__merchant"
+
+    def arrived(self) -> StockReportQuerySet:
+        """Without those whose bytes are still on their way."""
+        return self.exclude(state=StockReport.State.ARRIVING)
 
 
 class StockReport(TenantModel):
-    """A warehouse's stock file, read once; its name says which (docs/formats.md)."""
+    """A warehouse's stock file, read once; its name says which (docs/formats.md).
+
+    One that a person uploads waits, with its bytes and the preview of what it would
+    change, until somebody applies or discards it.
+    """
 
     class State(models.TextChoices):
+        ARRIVING = "arriving", _("Arriving")
+        WAITING = "waiting", _("Waits to be applied")
         APPLIED = "applied", _("Applied")
         REFUSED = "refused", _("Refused")
+        DISCARDED = "discarded", _("Discarded")
+        EXPIRED = "expired", _("Expired")
 
     warehouse = models.ForeignKey(
         Warehouse, models.CASCADE, related_name="stock_reports"
@@ -23,6 +44,8 @@ class StockReport(TenantModel):
     name = models.CharField(max_length=255)
     size = models.BigIntegerField()
     state = models.CharField(max_length=10, choices=State)
+    # Why it was refused.
+    reason = models.CharField(max_length=200, blank=True, db_default="")
     rows = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
     # Line number and reason of the first bad rows; `bad_rows` counts all.
@@ -30,6 +53,12 @@ class StockReport(TenantModel):
     problems = models.JSONField(default=list)
     change_number = models.BigIntegerField(default=0)
     read_at = models.DateTimeField(auto_now_add=True)
+    # Of an upload: what the person's file was called, and what it would have changed.
+    file_name = models.CharField(max_length=255, blank=True, db_default="")
+    uploaded_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    preview = models.JSONField(null=True)
+
+    objects = StockReportQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -38,17 +67,49 @@ class StockReport(TenantModel):
                 fields=["warehouse", "name"], name="connections_stockreport_once"
             ),
         ]
+        indexes = [
+            # The tick asks which uploads nobody came back for.
+            models.Index(
+                fields=["read_at"],
+                condition=Q(state__in=["arriving", "waiting"]),
+                name="connections_report_open",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return self.name
+        return self.file_name or self.name
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when an upload waits for somebody to apply it."""
+        return self.read_at + UPLOAD_KEPT_FOR
+
+
+class UploadChunk(models.Model):
+    """At most 1 MiB of an uploaded report, compressed; gone once it is applied."""
+
+    report = models.ForeignKey(StockReport, models.CASCADE, related_name="chunks")
+    n = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["n"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["report", "n"], name="connections_uploadchunk_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.report_id}/{self.n}"
 
 
 class StagedLevel(models.Model):
     """A row of a report that is being read; gone once the report is applied.
 
-    Unlogged: a crash of the database empties the table. `reader` is the id of the run,
-    0 in the one transaction of a person's upload. No foreign key on purpose: it would be
-    checked for every row of a file.
+    Unlogged: a crash of the database empties the table. `reader` is the id of the run;
+    of an upload, which no run reads, the report's own id below zero. No foreign key on
+    purpose: it would be checked for every row of a file.
     """
 
     pk = models.CompositePrimaryKey("reader", "attempt", "line")

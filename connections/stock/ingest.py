@@ -6,17 +6,14 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import connection
 
-from connections.deliveries.names import new_name
 from connections.failpoints import failpoint
-from connections.models import StagedLevel, StockReport
+from connections.models import StockReport
 from connections.runs.context import RunContext
 from connections.stock import reports, staging
-from connections.stock.staging import UPLOAD, Reader
+from connections.stock.staging import Reader
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
 from connections.wire.sftp import Sftp
@@ -63,29 +60,13 @@ def read_reports(context: RunContext) -> None:
     """
     warehouse = context.warehouse
     if not exchanges_files(warehouse):
-        return  # people upload its reports (`upload`)
+        return  # people upload its reports (stock/uploads.py)
     with (
         context.at_warehouse(),
         file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
     ):
         for file in inbox.unread(sftp, warehouse, PREFIX, StockReport):
             _read(context, sftp, file)
-
-
-def upload(warehouse: Warehouse, data: bytes) -> StockReport:
-    """Apply a report that a person uploads; the same one again changes nothing.
-
-    Raises reports.RefusedReportError with a sentence for the person.
-    """
-    try:
-        with transaction.atomic():
-            staged = stage(UPLOAD, inbox.rows_of_bytes(data), timezone.now())
-            done = apply(warehouse, staged, name=new_name("upload"), size=len(data))
-    except UnicodeDecodeError:
-        raise reports.RefusedReportError("the file is not UTF-8 text") from None
-    except csv.Error as error:
-        raise reports.RefusedReportError(str(error)) from error
-    return cast(StockReport, done)  # a new name is never read before
 
 
 @dataclass(frozen=True)
@@ -99,10 +80,15 @@ class Staged:
 def stage(reader: Reader, rows: Iterable[list[str]], modified_at: datetime) -> Staged:
     """Take a report's rows in; none of them counts yet.
 
-    Raises reports.RefusedReportError and whatever reading the rows raises.
+    Raises reports.RefusedReportError and whatever reading the bytes raises.
     """
     report = reports.Report()
-    staging.write(reader, reports.levels(iter(rows), report, modified_at))
+    try:
+        staging.write(reader, reports.levels(iter(rows), report, modified_at))
+    except UnicodeDecodeError:
+        raise reports.RefusedReportError("the file is not UTF-8 text") from None
+    except csv.Error as error:
+        raise reports.RefusedReportError(str(error)) from error
     report.check()
     return Staged(reader, report)
 
@@ -115,7 +101,6 @@ def apply(
     Runs in the caller's transaction. Raises StagingLostError.
     """
     reader, report = staged.reader, staged.report
-    mine = {"reader": reader.run, "attempt": reader.attempt}
     done = StockReport(
         account_id=warehouse.account_id,
         warehouse=warehouse,
@@ -126,32 +111,50 @@ def apply(
         bad_rows=report.bad_rows,
         problems=report.problems,
     )
-    # The lock comes before the number: numbers then become visible in their order, and
-    # no push can skip one (design.md §3, Stock).
-    locked = Warehouse.objects.select_for_update().get(pk=warehouse.pk)
-    number = locked.change_number + 1
+    locked = lock(warehouse)
     StockReport.objects.bulk_create([done], ignore_conflicts=True)
     row = StockReport.objects.filter(public_id=done.public_id)
     if not row.exists():
         return None  # somebody else read it while this one was on its way
-    with connection.cursor() as cursor:
-        if StagedLevel.objects.filter(**mine).count() != report.rows:
-            raise StagingLostError
-        numbers = {
-            "account": warehouse.account_id,
-            "warehouse": warehouse.pk,
-            "number": number,
-        }
-        cursor.execute(UPSERT, mine | numbers)
-        done.changed = cursor.rowcount
-    staging.clear(reader)
-    if done.changed:
-        done.change_number = number
-        locked.change_number = number
-        locked.save(update_fields=["change_number"])
+    write_levels(locked, reader, done)
     row.update(changed=done.changed, change_number=done.change_number)
     failpoint("report.applying")
     return done
+
+
+def lock(warehouse: Warehouse) -> Warehouse:
+    """Take the warehouse's lock for the caller's transaction.
+
+    It comes before the number: numbers then become visible in their order, and no push
+    can skip one (design.md §3, Stock).
+    """
+    return Warehouse.objects.select_for_update().get(pk=warehouse.pk)
+
+
+def write_levels(locked: Warehouse, reader: Reader, report: StockReport) -> None:
+    """Write a report's staged rows into the levels, and what that came to onto it.
+
+    The report itself is not saved. Raises StagingLostError.
+    """
+    if staging.count(reader) != report.rows:
+        raise StagingLostError
+    number = locked.change_number + 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            UPSERT,
+            {
+                "reader": reader.run,
+                "attempt": reader.attempt,
+                "account": locked.account_id,
+                "warehouse": locked.pk,
+                "number": number,
+            },
+        )
+        report.changed = cursor.rowcount
+    staging.clear(reader)
+    if report.changed:
+        report.change_number = locked.change_number = number
+        locked.save(update_fields=["change_number"])
 
 
 def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
@@ -163,15 +166,11 @@ def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
     except inbox.UnfinishedFileError:
         context.count("files_unfinished")
         return
-    except UnicodeDecodeError:
-        _refuse(context, file, "the file is not UTF-8 text")
+    except inbox.UnusableFileError as error:
+        _refuse(context, file, reports.RefusedReportError(str(error)))
         return
-    except (
-        csv.Error,
-        inbox.UnusableFileError,
-        reports.RefusedReportError,
-    ) as error:
-        _refuse(context, file, str(error))
+    except reports.RefusedReportError as refusal:
+        _refuse(context, file, refusal)
         return
     failpoint("report.staged")
     with context.fenced():
@@ -190,7 +189,9 @@ def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
         context.count("levels_changed", done.changed)
 
 
-def _refuse(context: RunContext, file: inbox.OutFile, reason: str) -> None:
+def _refuse(
+    context: RunContext, file: inbox.OutFile, refusal: reports.RefusedReportError
+) -> None:
     context.count("files_refused")
     with context.fenced():
         StockReport.objects.bulk_create(
@@ -201,9 +202,12 @@ def _refuse(context: RunContext, file: inbox.OutFile, reason: str) -> None:
                     name=file.name,
                     size=file.size,
                     state=StockReport.State.REFUSED,
-                    problems=[{"line": 1, "reason": reason}],
+                    reason=str(refusal),
+                    rows=refusal.report.rows,
+                    bad_rows=refusal.report.bad_rows,
+                    problems=refusal.report.problems,
                 )
             ],
             ignore_conflicts=True,
         )
-        context.note("stock_refused", file=file.name, reason=reason)
+        context.note("stock_refused", file=file.name, reason=str(refusal))

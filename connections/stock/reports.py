@@ -17,10 +17,6 @@ BAD_ROWS_ALLOWED = 100
 BAD_SHARE_ALLOWED = 0.05
 
 
-class RefusedReportError(Exception):
-    """The file is not a stock report; the message says why."""
-
-
 @dataclass(frozen=True)
 class Level:
     """One row: a SKU in a facility, as the warehouse reports it."""
@@ -52,8 +48,17 @@ class Report:
         limit = max(BAD_ROWS_ALLOWED, BAD_SHARE_ALLOWED * (self.rows + self.bad_rows))
         if self.bad_rows > limit or (self.bad_rows and not self.rows):
             raise RefusedReportError(
-                f"{self.bad_rows} of {self.rows + self.bad_rows} rows cannot be read"
+                f"{self.bad_rows} of {self.rows + self.bad_rows} rows cannot be read",
+                self,
             )
+
+
+class RefusedReportError(Exception):
+    """The file is not a stock report; the message says why, `report` which rows."""
+
+    def __init__(self, reason: str, report: Report | None = None) -> None:
+        super().__init__(reason)
+        self.report = report or Report()
 
 
 def levels(

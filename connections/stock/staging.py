@@ -13,6 +13,7 @@ from itertools import islice
 from django.db import connection
 
 from connections.failpoints import failpoint
+from connections.models import StagedLevel
 from connections.stock.reports import Level
 
 BATCH_ROWS = 5_000
@@ -42,7 +43,11 @@ DISCARD = """
         SELECT reader FROM reading
         WHERE NOT EXISTS (
             SELECT FROM connections_syncrun run
-            WHERE run.id = reading.reader AND run.state IN ('queued', 'running')))
+            WHERE run.id = reading.reader AND run.state IN ('queued', 'running'))
+          AND NOT EXISTS (
+            SELECT FROM connections_stockreport report
+            WHERE report.id = -reading.reader
+              AND report.state IN ('arriving', 'waiting')))
 """
 
 
@@ -54,8 +59,9 @@ class Reader:
     attempt: int
 
 
-# A person's upload stages and applies in one transaction, which nobody else sees into.
-UPLOAD = Reader(0, 0)
+def of_upload(report_id: int) -> Reader:
+    """The reader of a report that a person uploads: it belongs to no run."""
+    return Reader(-report_id, 1)
 
 
 def write(reader: Reader, levels: Iterable[Level]) -> None:
@@ -86,8 +92,14 @@ def clear(reader: Reader) -> None:
         cursor.execute(CLEAR, {"run": reader.run, "attempt": reader.attempt})
 
 
+def count(reader: Reader) -> int:
+    """How many rows are staged; fewer than were written after the database crashed."""
+    mine = StagedLevel.objects.filter(reader=reader.run, attempt=reader.attempt)
+    return mine.count()
+
+
 def discard_abandoned() -> None:
-    """Forget the rows of runs that have ended without applying them."""
+    """Forget the rows of runs and uploads that have ended without applying them."""
     with connection.cursor() as cursor:
         cursor.execute(DISCARD)
 

@@ -11,7 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from connections.messages import CHECKS, Message, explain, tell
-from connections.models import Activity, CheckRun
+from connections.models import Activity, CheckRun, StockReport
 from connections.runs.jobs import JOBS
 from stores.models import HostKey
 
@@ -22,6 +22,19 @@ register = template.Library()
 def quantity(value: Decimal) -> str:
     """As short as can be, in the reader's way: 1,200 or 0.5."""
     return number_format(Decimal(f"{value.normalize():f}"), force_grouping=True)
+
+
+REPORT_TONES = {
+    StockReport.State.WAITING: "wait",
+    StockReport.State.APPLIED: "ok",
+    StockReport.State.REFUSED: "bad",
+}
+
+
+@register.filter
+def report_tone(report: StockReport) -> str:
+    """The tone of a stock report's state."""
+    return REPORT_TONES.get(StockReport.State(report.state), "off")
 
 
 @register.simple_tag

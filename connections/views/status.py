@@ -86,7 +86,9 @@ class Recent:
         recent.busy = set(runs.unfinished().values_list("channel_id", flat=True))
         newest_reports = (
             StockReport.objects.filter(
-                warehouse__in={connection.warehouse_id for connection in connections}
+                warehouse__in={connection.warehouse_id for connection in connections},
+                # Who uploads a file is told at once.
+                warehouse__platform=WarehousePlatform.FILE_EXCHANGE,
             )
             .order_by("warehouse_id", "-pk")
             .distinct("warehouse_id")

@@ -78,9 +78,9 @@ def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
     return csv.reader(_lines(_checked(sftp, file)), strict=True)
 
 
-def rows_of_bytes(data: bytes) -> Iterator[list[str]]:
-    """The rows of a file that was uploaded whole. Raises as `rows_of`."""
-    return csv.reader(_lines([data]), strict=True)
+def rows_of_pieces(pieces: Iterable[bytes]) -> Iterator[list[str]]:
+    """The rows of a file that is here as a whole. Raises UnicodeDecodeError, csv.Error."""
+    return csv.reader(_lines(pieces), strict=True)
 
 
 def _is_wanted(file: RemoteFile, prefix: str) -> bool:

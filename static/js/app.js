@@ -115,6 +115,51 @@
     if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(release);
   });
 
+  // --- An upload shows how far it is; without this it is a plain form
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const file = form.querySelector("input[type=file]");
+    if (event.defaultPrevented || !form.hasAttribute("data-upload") || !file.files.length) return;
+    event.preventDefault();
+    if (form.dataset.uploading) return;
+    form.dataset.uploading = "1";
+    const [box, error] = [form.querySelector("[data-upload-progress]"), form.querySelector("[data-upload-error]")];
+    const [bar, percent] = [box.querySelector("progress"), box.querySelector("[data-upload-percent]")];
+    const announce = document.getElementById("announce");
+    // Refused at the form: the answer is this page again, with the reason.
+    const show = (answer) => {
+      document.title = answer.title;
+      document.getElementById("main").replaceWith(answer.getElementById("main"));
+      document.querySelector("[data-error-summary]").focus();
+    };
+    const failed = () => {
+      box.hidden = true;
+      error.hidden = false;
+      error.textContent = form.dataset.uploadFailed;
+      delete form.dataset.uploading;
+      release(form);
+    };
+    const request = new XMLHttpRequest();
+    request.upload.addEventListener("progress", ({ loaded, total }) => {
+      bar.value = Math.floor((100 * loaded) / total);
+      percent.textContent = `${bar.value} %`;
+    });
+    request.upload.addEventListener("load", () => {
+      bar.removeAttribute("value");
+      percent.textContent = announce.textContent = form.dataset.uploadChecking;
+    });
+    request.addEventListener("error", failed);
+    request.addEventListener("load", () => {
+      if (request.status >= 400) failed();
+      else if (request.responseURL !== form.action) location.assign(request.responseURL);
+      else show(new DOMParser().parseFromString(request.responseText, "text/html"));
+    });
+    error.hidden = true;
+    box.hidden = false;
+    request.open("POST", form.action);
+    request.send(new FormData(form));
+  });
+
   // --- Whatever is new on the page
   function setUp(root) {
     root.querySelectorAll("[data-copy]:not([data-ready])").forEach((widget) => {

@@ -9,9 +9,9 @@ from playwright.sync_api import Page
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from connections.stock import ingest, listings
+from connections.stock import listings
 from connections.stock.listings import Row
-from tests import factories, household
+from tests import engine, factories, household
 from tests.browser import desk
 from tests.browser.test_walk_look import Judge
 
@@ -44,7 +44,7 @@ def test_u21_inventory(
     for name in ("warehouse", "channel"):
         page.goto(f"{live_server.url}/inventory/{name}/")
         judge.look(f"inventory-{name}-empty")
-    ingest.upload(rows.warehouse, REPORT.encode())
+    engine.report(rows.warehouse, REPORT)
     sold = [
         Row(2, "44012", "TEA-TOWEL", "SHOP-TOWEL", "Tea towel, striped"),
         Row(

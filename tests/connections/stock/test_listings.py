@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connections.models import Connection, FormerSource, Listing
-from connections.stock import ingest, levels, listings, locations
+from connections.stock import levels, listings, locations
 from connections.stock.listings import RefusedListingsError, Row
 from stores.models import AuditEvent, Store, Warehouse
-from tests import factories
+from tests import engine, factories
 
 LONGEST_S = 10
 Place = tuple[str, str]
@@ -40,9 +40,9 @@ def connected(*, on: bool = True) -> Connection:
 
 
 def report(to: Warehouse, *rows: str) -> None:
-    """`SKU@FACILITY=available`, as a person uploads it."""
+    """`SKU@FACILITY=available`, as the warehouse reports it now."""
     lines = [text.replace("@", ",").replace("=", ",") for text in rows]
-    ingest.upload(to, "\n".join(["sku,facility,available", *lines]).encode())
+    engine.report(to, "\n".join(["sku,facility,available", *lines]))
 
 
 def listed(sku: str, variant: str, **more: Any) -> Row:

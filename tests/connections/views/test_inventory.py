@@ -19,11 +19,11 @@ from django.utils import timezone
 
 from connections.models import Channel, Connection, Delivery
 from connections.runs import switch
-from connections.stock import ingest, listings, locations
+from connections.stock import listings, locations
 from connections.stock.listings import Row
 from connections.views import paging
 from stores.models import AuditEvent, Merchant, User, Warehouse
-from tests import factories
+from tests import engine, factories
 from tests.factories import Cast
 
 WAREHOUSE, CHANNEL = "connections:inventory_warehouse", "connections:inventory_channel"
@@ -38,7 +38,7 @@ def line(of: Merchant, *, code: str = "WH1", on: bool = True) -> Connection:
 def report(to: Warehouse, *rows: str) -> None:
     """`SKU@FACILITY=available`, as a person uploads it."""
     lines = [text.replace("@", ",").replace("=", ",") for text in rows]
-    ingest.upload(to, "\n".join(["sku,facility,available", *lines]).encode())
+    engine.report(to, "\n".join(["sku,facility,available", *lines]))
 
 
 def listing(of: Connection, sku: str, variant: str, **more: Any) -> None:
@@ -120,7 +120,7 @@ def file_of(person: User, view: str, **sent: str) -> list[list[str]]:
 def test_a_row_for_each_sku_and_facility(cast: Cast) -> None:
     of = line(cast.merchant)
     text = "sku,facility,available,on_hand,committed\nA,RENO,5,7,2\nA,DALLAS,-1.5,,\n"
-    ingest.upload(of.warehouse, text.encode())
+    engine.report(of.warehouse, text)
     rows = shown(cast.staff, WAREHOUSE)
     assert [row[:7] for row in rows] == [
         ["A", "Blue Bottle Goods", "Main warehouse WH1", "DALLAS", "-1.5", "–", "–"],
@@ -264,7 +264,7 @@ def test_a_page_costs_the_same_queries_whatever_it_shows(cast: Cast, view: str) 
 def test_levels_stand_under_the_stores_own_ids(cast: Cast) -> None:
     of = line(cast.merchant)
     text = "sku,available,committed\nPLAIN,5,1\nMAPPED,7,2\nBIKE,10,0\nBATTERY,7,0\n"
-    ingest.upload(of.warehouse, text.encode())
+    engine.report(of.warehouse, text)
     listing(of, "MAPPED", "4711", channel_sku="SHOP-M", title="Mapped")
     made_of = {"BIKE": "1", "BATTERY": "2"}
     bundle = [
@@ -374,7 +374,7 @@ def test_a_file_holds_what_the_page_shows_and_runs_nothing(cast: Cast) -> None:
     """F3: formulas neutralised, numbers left alone; an attachment with a plain name."""
     of = line(cast.merchant)
     text = "sku,facility,available\n=1+1,-2+3+cmd,-5.5\n-5,,1\n"
-    ingest.upload(of.warehouse, text.encode())
+    engine.report(of.warehouse, text)
     header, *rows = file_of(cast.staff, WAREHOUSE)
     assert header[:5] == ["SKU", "Merchant", "Warehouse", "Facility", "Available"]
     assert [(row[0], row[3], row[4]) for row in rows] == [

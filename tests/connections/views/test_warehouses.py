@@ -25,8 +25,10 @@ def test_it_shows_all_but_the_password(cast: Cast, rows: Household) -> None:
     assert "sftp://ship:***@files.example.com:22" in page
     assert PASSWORD not in page
     assert "sftp://username:password@hostname:22" in page
-    for words in ("inv_Plain.csv", "line 2", "Refused", "Plain connection"):
+    report = reverse("connections:report", args=[rows.report.public_id])
+    for words in ("inv_Plain.csv", "Refused", report, "Plain connection"):
         assert words in page
+    assert '<th scope="row">2</th>' in log_in(cast.staff).get(report).content.decode()
 
 
 def test_a_new_string_replaces_the_old_one(cast: Cast, rows: Household) -> None:

@@ -71,7 +71,7 @@ def test_f2_an_abandoned_empty_file_is_refused(quiet_line: Line) -> None:
     assert run.counts["files_refused"] == 1
     refused = StockReport.objects.get()
     assert refused.state == "refused"
-    assert refused.problems[0]["reason"] == "the file is empty"
+    assert refused.reason == "the file is empty"
 
 
 def test_a_file_that_is_gone_when_its_turn_comes_stops_no_other(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from connections.models import (
-    Connection,
     HandOver,
     PurchaseOrder,
     Receipt,
     StockLevel,
-    StockReport,
     SyncRun,
 )
 from connections.warehouses.platforms import WarehousePlatform
-from stores.models import AuditEvent, FileExchangeSettings
+from stores.models import FileExchangeSettings
 from tests.connections.orders.test_flow import ACCOUNT, remote, set_up
 from tests.engine import run_now
 from tests.factories import Line
@@ -45,16 +42,12 @@ def staff(client: Client, by_hand: Line) -> Client:
     return client
 
 
-def upload(client: Client, connection: Connection, content: bytes) -> HttpResponse:
-    url = reverse("connections:warehouse", args=[connection.warehouse.public_id])
-    file = SimpleUploadedFile("stock.csv", content, content_type="text/csv")
-    return client.post(url, {"stock": file})  # type: ignore[return-value]
-
-
 def test_uploaded_stock_reaches_inventory_planner(staff: Client, by_hand: Line) -> None:
+    url = reverse("connections:stock_upload", args=[by_hand.warehouse.public_id])
     content = b"sku,available\nSKU-00001,7\nSKU-00002,0\n"
-    response = upload(staff, by_hand.connection, content)
-    assert response.status_code == 302
+    preview = staff.post(url, {"stock": SimpleUploadedFile("s.csv", content), "end": 1})
+    assert not StockLevel.objects.exists()
+    staff.post(preview.headers["Location"] + "apply/")
     assert StockLevel.objects.count() == 2
     waiting = SyncRun.objects.get(job="stock_changes", state="queued")
     assert waiting.trigger == "change"
@@ -64,42 +57,6 @@ def test_uploaded_stock_reaches_inventory_planner(staff: Client, by_hand: Line) 
     assert run.counts == {"files_sent": 1, "rows_sent": 2}
     [sent] = by_hand.dropped()
     assert b"SKU-00001,WH1,7,false" in sent
-    assert AuditEvent.objects.filter(action="warehouse.stock_uploaded").count() == 1
-
-
-def test_the_same_file_again_changes_nothing(staff: Client, by_hand: Line) -> None:
-    for _turn in range(2):
-        upload(staff, by_hand.connection, b"sku,available\nSKU-00001,7\n")
-    first, second = StockReport.objects.order_by("pk")
-    assert (first.changed, second.changed) == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"name,count\nx,1\n", "no column sku"),
-        (b"\xff\xfe\x00", "not UTF-8"),
-        (b"sku,available\nSKU-1,seven\n", "cannot be read"),
-    ],
-)
-def test_a_bad_file_is_refused_with_its_reason(
-    staff: Client, by_hand: Line, content: bytes, words: str
-) -> None:
-    response = upload(staff, by_hand.connection, content)
-    assert response.status_code == 200
-    page = response.content.decode()
-    assert "Nothing was changed" in page
-    assert words in page
-    assert not StockLevel.objects.exists()
-
-
-def test_b8_a_file_beyond_the_cap_is_refused_before_it_is_read(
-    staff: Client, by_hand: Line, settings: object
-) -> None:
-    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1000  # type: ignore[attr-defined]
-    response = upload(staff, by_hand.connection, b"sku,available\n" + b"x,1\n" * 500)
-    assert "larger than" in response.content.decode()
-    assert not StockLevel.objects.exists()
 
 
 def imported(line: Line) -> PurchaseOrder:
