@@ -44,6 +44,9 @@ OUTBOUND_PORTS = frozenset(int(port) for port in env_list("OUTBOUND_PORTS", "22,
 SSH_KEY_TYPE = env_str("SSH_KEY_TYPE", "rsa")
 # IP publishes no limit; clients throttle themselves to this (inventory-planner.md §2.7).
 INVENTORY_PLANNER_REQUESTS_PER_S = env_number("INVENTORY_PLANNER_REQUESTS_PER_S", 1)
+# A stock file is cut here; the limits of IP are not known (inventory-planner.md §4.4).
+STOCK_FILE_ROWS = int(env_number("STOCK_FILE_ROWS", 500_000))
+STOCK_FILE_BYTES = int(env_number("STOCK_FILE_BYTES", 50_000_000))
 # Only run.py sets this, to link the stand-ins it started from the pages.
 SANDBOX_URL = env_str("SANDBOX_URL", "")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from connections.deliveries import bytes as file_bytes
 from connections.deliveries.names import new_name
+from connections.deliveries.parts import parts_of
+from connections.deliveries.preflight import Preflight
 from connections.failpoints import failpoint
 from connections.models import Channel, Delivery
 
@@ -17,7 +20,7 @@ def build(
     prefix: str,
     pieces: Iterable[bytes],
     subject: str = "",
-    upper_bound: int = 0,
+    part: int = 1,
 ) -> Delivery:
     """Make a delivery of these bytes in the caller's (fenced) transaction.
 
@@ -30,16 +33,54 @@ def build(
         store_id=channel.connection.store_id,
         entity=entity,
         subject=subject,
+        part=part,
         name=new_name(prefix),
         rows=0,
         size=0,
-        upper_bound=upper_bound,
     )
     written = file_bytes.write(delivery, pieces)
     delivery.size, delivery.sha256 = written.size, written.sha256
     delivery.save(update_fields=["size", "sha256"])
     failpoint("delivery.building")
     return delivery
+
+
+def build_parts(
+    channel: Channel,
+    look: Preflight,
+    rows: Iterable[bytes],
+    *,
+    entity: Delivery.Entity,
+    upper_bound: int = 0,
+) -> list[Delivery]:
+    """Make the files of an update, all or none, in the caller's (fenced) transaction.
+
+    Only rows that `look` lets through; no file when there are none. The last part alone
+    carries the bound, and what was left out: with it the update is complete. Raises
+    Problem("file_invalid").
+    """
+    made = []
+    for number, part in enumerate(parts_of(look, rows), start=1):
+        delivery = build(
+            channel,
+            entity=entity,
+            prefix=look.sheet.prefix,
+            pieces=itertools.chain([look.header_line], part),
+            part=number,
+        )
+        delivery.rows, delivery.rules = part.rows, look.sheet.version
+        made.append(delivery)
+    if made:
+        made[-1].upper_bound = upper_bound
+        made[-1].left_out, made[-1].problems = look.left_out, look.problems
+    for delivery in made:
+        delivery.parts = len(made)
+        delivery.save(
+            update_fields=[
+                *("rows", "rules", "parts", "upper_bound", "left_out", "problems")
+            ]
+        )
+    return made
 
 
 def supersede(delivery: Delivery) -> None:

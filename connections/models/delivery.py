@@ -62,6 +62,9 @@ class Delivery(TenantModel):
     # Several orders may wait at once; each is a delivery of its own (the order's id).
     # Stock has one subject: "".
     subject = models.CharField(max_length=64, blank=True)
+    # A large update is cut into parts, which are made together and sent in order.
+    part = models.PositiveIntegerField(default=1, db_default=1)
+    parts = models.PositiveIntegerField(default=1, db_default=1)
     name = models.CharField(max_length=255, unique=True)
     rows = models.PositiveIntegerField()
     # What the platform would have dropped: how many rows, and the first ones with reasons.
@@ -77,7 +80,10 @@ class Delivery(TenantModel):
     size = models.BigIntegerField(help_text=_("Bytes of the whole file."))
     sha256 = models.CharField(max_length=64)
     upper_bound = models.BigIntegerField(
-        default=0, help_text=_("Change number that the file reaches.")
+        default=0,
+        help_text=_(
+            "Change number that the file reaches; 0 for all but the last part."
+        ),
     )
     state = models.CharField(max_length=20, choices=State, default=State.BUILT)
     attempts = models.PositiveIntegerField(default=0)
@@ -97,7 +103,7 @@ class Delivery(TenantModel):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["store", "channel", "entity", "subject"],
+                fields=["store", "channel", "entity", "subject", "part"],
                 condition=Q(state__in=("built", "sending", "closing", "renaming")),
                 name="connections_delivery_one_unfinished",
             ),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from psycopg.abc import Buffer
+from collections.abc import Sequence
 
 from connections import platforms
 from connections.alerts.ledger import raise_alert
@@ -32,30 +30,35 @@ def push(context: RunContext, *, full: bool) -> None:
         # once when it is there (D17).
         context.counts["waiting_for"] = waits_for
         return
-    unfinished = _unfinished(context)
-    if unfinished is not None:
-        _deliver(context, unfinished)
-    delivery = _build(context, target.file, full=full)
-    if delivery is not None:
-        _deliver(context, delivery)
+    _deliver(context, _unfinished(context))
+    _deliver(context, _build(context, target.file, full=full))
 
 
-def _unfinished(context: RunContext) -> Delivery | None:
-    """Return what an earlier run left; one that never started gives way."""
-    left = (
+def _unfinished(context: RunContext) -> list[Delivery]:
+    """What an earlier run left, in order; what never started gives way to newer values.
+
+    Of an update that has begun, the other parts go out as well: starting over each time
+    would bring a large one never to its end. Unless one part is lost: then what is left
+    reaches no bound any more.
+    """
+    left = list(
         Delivery.objects.unfinished()
         .filter(channel=context.channel, entity=Delivery.Entity.STOCK)
-        .first()
+        .order_by("part")
     )
-    if left is not None and left.state == Delivery.State.BUILT:
+    begun = [part for part in left if part.state != Delivery.State.BUILT]
+    if left and left[-1].upper_bound and (begun or left[0].part > 1):
+        return left
+    if left != begun:
         with context.fenced():
-            build.supersede(left)
-        return None
-    return left
+            for part in left:
+                if part.state == Delivery.State.BUILT:
+                    build.supersede(part)
+    return begun
 
 
-def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | None:
-    """Commit the next file, or return None when there is nothing to say."""
+def _build(context: RunContext, file: StockFile, *, full: bool) -> list[Delivery]:
+    """Commit the next files; none when there is nothing to say."""
     mark = Channel.objects.values_list("sent_through", flat=True).get(
         pk=context.channel.pk
     )
@@ -66,37 +69,27 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> Delivery | No
         pk=context.warehouse.pk
     )
     if bound <= mark and not full:
-        return None
+        return []
     if full or not mark:
         rows = levels.of_all(context.connection)
     else:
         rows = levels.of_changed(context.connection, mark)
     look = Preflight(file.sheet, tuple(file.select))
     with context.fenced():
-        delivery = build.build(
+        made = build.build_parts(
             context.channel,
+            look,
+            copy.rows(file.select, rows),
             entity=Delivery.Entity.STOCK,
-            prefix=file.sheet.prefix,
-            pieces=_checked(look, copy.rows(file.select, rows)),
             upper_bound=bound,
         )
-        delivery.rows, delivery.left_out = look.rows, look.left_out
-        delivery.problems, delivery.rules = look.problems, file.sheet.version
-        delivery.save(update_fields=["rows", "left_out", "problems", "rules"])
         _tell_left_out(context, look)
-        if not look.rows:
+        if not made:
             # What changed is not sold here; the next push need not look again.
-            delivery.delete()
             _reach(context, bound)
-            return None
+            return []
     failpoint("delivery.built")
-    return delivery
-
-
-def _checked(look: Preflight, rows: Iterator[Buffer]) -> Iterator[bytes]:
-    yield look.header_line
-    for block in look.blocks(rows):
-        yield block.data
+    return made
 
 
 def _tell_left_out(context: RunContext, look: Preflight) -> None:
@@ -113,19 +106,24 @@ def _tell_left_out(context: RunContext, look: Preflight) -> None:
     )
 
 
-def _deliver(context: RunContext, delivery: Delivery) -> None:
+def _deliver(context: RunContext, files: Sequence[Delivery]) -> None:
+    """Send the parts of an update in order, over one session."""
+    if not files:
+        return
     target = platforms.stock_target(context.store)
-    with target.open(context.store, context.deadline(delivery.size)) as sftp:
-        send.send(
-            context,
-            delivery,
-            sftp,
-            folder=delivery.folder or target.folder(context.store, sftp),
-            visibility=Visibility.ON_CLOSE,
-            on_delivered=lambda done: _move_mark(context, done),
-        )
-    context.count("files_sent")
-    context.count("rows_sent", delivery.rows)
+    size = sum(delivery.size for delivery in files)
+    with target.open(context.store, context.deadline(size)) as sftp:
+        for delivery in files:
+            send.send(
+                context,
+                delivery,
+                sftp,
+                folder=delivery.folder or target.folder(context.store, sftp),
+                visibility=Visibility.ON_CLOSE,
+                on_delivered=lambda done: _move_mark(context, done),
+            )
+            context.count("files_sent")
+            context.count("rows_sent", delivery.rows)
 
 
 def _move_mark(context: RunContext, delivery: Delivery) -> None:

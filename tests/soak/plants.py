@@ -76,14 +76,14 @@ def mark_before_delivery() -> None:
 
     def build_and_mark(
         context: RunContext, file: platforms.StockFile, *, full: bool
-    ) -> Delivery | None:
-        delivery = build(context, file, full=full)
-        if delivery is not None:
+    ) -> list[Delivery]:
+        made = build(context, file, full=full)
+        if made:
             Channel.objects.filter(pk=context.channel.pk).update(
-                sent_through=delivery.upper_bound
+                sent_through=made[-1].upper_bound
             )
             time.sleep(WINDOW_S)
-        return delivery
+        return made
 
     push._build = build_and_mark
 
