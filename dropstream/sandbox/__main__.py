@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from dropstream.sandbox.server import SKUS, Sandbox
+from dropstream.sandbox.server import SKUS, STOCK_INTERVAL_S, Sandbox
 
 
 def main() -> int:
@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument(
         "--distance-s", type=float, default=0.0, metavar="S", help="per SFTP step"
     )
+    parser.add_argument(
+        "--still", action="store_true", help="stock changes only when it is told to"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
@@ -40,6 +43,7 @@ def main() -> int:
         journal_file=options.journal,
         skus=options.skus,
         distance_s=options.distance_s,
+        stock_interval_s=None if options.still else STOCK_INTERVAL_S,
     )
     try:
         sandbox.start()

@@ -24,6 +24,7 @@ from dropstream.sandbox.warehouse import Warehouse
 
 FACTS = "facts.json"
 SKUS = 5_000
+STOCK_INTERVAL_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Sandbox:
         tick_s: float | None = 1.0,
         sync_s: float | None = 5.0,
         sync_lead_s: float = 0.0,
-        stock_interval_s: float | None = 60.0,
+        stock_interval_s: float | None = STOCK_INTERVAL_S,
         receipt_delay_s: float = 1.5,
         folder_names: dict[str, str] | None = None,
     ) -> None:

@@ -162,7 +162,8 @@ class House:
             *(sys.executable, "-m", "dropstream.sandbox"),
             *("--state", str(self.root / "sandbox"), "--journal", str(self.journal)),
             *("--more-merchants", str(self.merchants), "--skus", str(SKUS)),
-            *("--distance-s", str(DISTANCE_S)),
+            # Their stock must not move between the drain and the verdict.
+            *("--distance-s", str(DISTANCE_S), "--still"),
         ]
         env = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
         log = self.root / "far-sides.log"

@@ -60,14 +60,16 @@ def recoveries(faults: list[Fault], changes: list[Change]) -> list[Recovery]:
     counts = Counter(fault.kind for fault in faults if fault.kind in GOALS_S)
     for fault in faults:
         if fault.kind in GOALS_S:
-            by_kind.setdefault(fault.kind, []).extend(_seconds(fault, runs))
+            seconds = _seconds(fault, runs, [f for f in faults if f.at < fault.at])
+            by_kind.setdefault(fault.kind, []).extend(seconds)
     return [Recovery(kind, counts[kind], found) for kind, found in by_kind.items()]
 
 
-def _seconds(fault: Fault, runs: list[Change]) -> list[float]:
+def _seconds(fault: Fault, runs: list[Change], earlier: list[Fault]) -> list[float]:
     """Rows in work are followed to their next change, waiting ones to their claim.
 
-    Without either, the first claim after the fault shows that work goes on.
+    One whose worker an `earlier` fault ended is that fault's. Without either, the first
+    claim after the fault shows that work goes on.
     """
     before: dict[int, Change] = {}
     for change in runs:
@@ -80,6 +82,7 @@ def _seconds(fault: Fault, runs: list[Change]) -> list[float]:
             for row_id, change in before.items()
             if change.became == "running"
             and (fault.kind == POSTGRES or change.who == fault.victim)
+            and not any(f.victim == change.who and f.at > change.at for f in earlier)
         }
     else:
         touched = {

@@ -8,7 +8,7 @@ import pytest
 
 from dropstream.sandbox.journal import Event
 from tests.soak import report, verdict
-from tests.soak.chaos import VALKEY, WORKER, Fault
+from tests.soak.chaos import POSTGRES, VALKEY, WORKER, Fault
 from tests.soak.history import Change
 
 Row = dict[str, Any]
@@ -75,6 +75,22 @@ def test_time_to_recover_is_that_of_the_rows_that_were_touched() -> None:
     [found] = report.recoveries([Fault(WORKER, "worker-1", 10, 11)], rows)
     assert found.seconds == [30]
     assert found.holds
+
+
+def test_a_row_that_another_fault_had_orphaned_is_that_ones() -> None:
+    """A kill before a restart of the database: the row waits for its lease."""
+    rows = [
+        change(1, "run", "running"),
+        change(12, "run", "running", row_id=8, who="worker-2"),
+        change(14, "run", "queued", row_id=8, who="worker-2"),
+        change(70, "run", "queued"),
+    ]
+    kill, restart = (
+        Fault(WORKER, "worker-1", 10, 11),
+        Fault(POSTGRES, "postgres", 13, 14),
+    )
+    of_kill, of_restart = report.recoveries([kill, restart], rows)
+    assert (of_kill.seconds, of_restart.seconds) == ([60], [1])
 
 
 def test_a_waiting_row_recovers_when_it_is_claimed() -> None:
