@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from paramiko.auth_handler import AuthHandler
 from paramiko.packet import Packetizer
 
 from connections.wire import outbound
@@ -441,10 +442,54 @@ class _Transport(paramiko.Transport):
         packetizer = self.packetizer
         return isinstance(packetizer, _Packetizer) and packetizer.is_endless
 
+    def _parse_ext_info(self, msg: Any) -> None:
+        super()._parse_ext_info(msg)  # type: ignore[misc]
+        if isinstance(self.auth_handler, _LogIn):
+            self.auth_handler.go_on()
+
     def _parse_disconnect(self, m: Any) -> None:
         """Remember the reason, which paramiko drops."""
         self.disconnect_code = m.get_int()
         self.disconnect_text = clean_detail(m.get_binary())
+
+
+class _LogIn(AuthHandler):
+    """Send the credential right behind the request to log in: a round trip less.
+
+    A client need not wait for the answer once the server's signature was checked, says
+    RFC 4253 §10. An RSA key waits until the server has told which signatures it takes
+    (RFC 8308), or has answered: a wrong guess would be refused like a wrong key.
+    """
+
+    def __init__(self, transport: _Transport) -> None:
+        super().__init__(transport)
+        self._is_requested = False
+        self._to_send = threading.Semaphore(1)
+
+    def go_on(self) -> None:
+        """Send the credential unless more must be known."""
+        key = self.private_key
+        is_rsa = key is not None and key.get_name() == "ssh-rsa"
+        told = self.transport.server_extensions  # type: ignore[attr-defined]
+        is_known = not is_rsa or "server-sig-algs" in told
+        if self._is_requested and is_known:
+            self._send_once()
+
+    def _request_auth(self) -> None:
+        super()._request_auth()  # type: ignore[misc]
+        self._is_requested = True
+        self.go_on()
+
+    def _parse_service_accept(self, m: Any) -> None:
+        self._send_once()
+
+    def _send_once(self) -> None:
+        """What paramiko does on an answer; its thread and ours may both come here."""
+        if self._to_send.acquire(blocking=False):
+            accepted = paramiko.Message()
+            accepted.add_string("ssh-userauth")
+            accepted.rewind()
+            super()._parse_service_accept(accepted)  # type: ignore[misc]
 
 
 def _shake_hands(
@@ -495,12 +540,13 @@ def _log_in(
     """Offer the one credential that the target has (H6)."""
     with _step(sock, deadline, target.limits.auth_s, "handshake_timeout"):
         try:
+            transport.auth_handler = handler = _LogIn(transport)
+            answered = threading.Event()
             if key is not None:
-                further = transport.auth_publickey(target.username, key)
+                handler.auth_publickey(target.username, key, answered)
             else:
-                further = transport.auth_password(
-                    target.username, target.password, fallback=False
-                )
+                handler.auth_password(target.username, target.password, answered)
+            further = handler.wait_for_response(answered)
         except Exception as error:
             raise _login_error(transport, error) from error
     if further:

@@ -48,7 +48,7 @@ def _sentence(result: Result) -> str:
     if result.ratio is None:
         return f"{result.name}: {result.detail} (goal {result.goal})"
     word = "holds" if result.holds else "MISSED"
-    return f"{result.name}: {result.ratio:.2f} × (goal {result.goal}: {word}); {result.detail}"
+    return f"{result.name}: {result.ratio:g} × (goal {result.goal}: {word}); {result.detail}"
 
 
 if __name__ == "__main__":

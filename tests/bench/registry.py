@@ -82,7 +82,7 @@ def run(found: Measure) -> Result:
         return Result(found.name, None, found.goal, None, f"skipped: {missing}")
     return Result(
         found.name,
-        round(measured.ratio, 3),
+        float(f"{measured.ratio:.3g}"),  # goals go from 1/200 to 8
         found.goal,
         holds(measured.ratio, found.goal),
         measured.detail,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from connections.wire.ssh import Deadline, connect
 from tests.bench.registry import Measured, PeerMissingError, compare, measure
 from tests.lab.openssh import KEYGEN, SFTP, SSHD, OpenSsh, openssh
+from tests.lab.proxy import far_away
+from tests.lab.wire_servers import HOST
 
 _SIZE = 100_000_000
 _CHUNK = 1 << 20
@@ -33,19 +38,61 @@ def inventory_csv(size: int) -> bytes:
 @measure("upload.loopback", goal="≥ 1.2 ×")
 def upload_loopback() -> Measured:
     """100 MB to a local sshd, a fresh connection each, against ``sftp -b``."""
+    with real_server() as server:
+        # Loopback figures move by a fifth from round to round; seven steady them.
+        return _compared(server, server, rounds=7)
+
+
+@measure("upload.rtt80", goal="≥ 1.1 ×")
+def upload_rtt80() -> Measured:
+    """The same with the server 80 ms away, for both of them."""
+    with real_server() as server, far_away(server.port, rtt_ms=80) as port:
+        return _compared(server, dataclasses.replace(server, port=port), rounds=5)
+
+
+@contextmanager
+def real_server() -> Iterator[OpenSsh]:
+    """OpenSSH's, with its files in memory. Raises PeerMissingError."""
     if not (SSHD and KEYGEN and SFTP):
         raise PeerMissingError("OpenSSH's sshd and sftp are not installed")
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
-        work = Path(folder)
-        data = inventory_csv(_SIZE)
-        source = work / "source.csv"
-        source.write_bytes(data)
-        with openssh(work) as server:
-            _check_both(server, source, data)
-            # Loopback figures move by a fifth from round to round; seven steady them.
-            return compare(
-                lambda: _ours(server, data), lambda: _theirs(server, source), rounds=7
-            )
+    with (
+        tempfile.TemporaryDirectory(dir=_memory()) as folder,
+        openssh(Path(folder)) as server,
+    ):
+        yield server
+
+
+def put(server: OpenSsh, source: Path, name: str) -> None:
+    """Upload a file by OpenSSH's own client."""
+    command = [
+        *(SFTP or "sftp", "-q", "-b", "-", "-F", "none", "-P", str(server.port)),
+        *("-i", str(server.key_file), "-o", "IdentitiesOnly=yes"),
+        *("-o", "StrictHostKeyChecking=yes", "-o", f"HostKeyAlias={HOST}"),
+        *("-o", f"UserKnownHostsFile={server.known_hosts}"),
+        f"{server.username}@127.0.0.1",
+    ]
+    subprocess.run(
+        command,
+        input=f"put {source} {name}\n".encode(),
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def _compared(
+    server: OpenSsh, reached: OpenSsh, *, rounds: int, size: int = _SIZE
+) -> Measured:
+    """Both ways to the same server; `reached`: as it is seen from here."""
+    data = inventory_csv(size)
+    source = server.key_file.with_name("source.csv")
+    source.write_bytes(data)
+    _check_both(server, reached, source, data)
+    return compare(
+        lambda: _ours(reached, data),
+        lambda: put(reached, source, "theirs.csv"),
+        rounds=rounds,
+    )
 
 
 def _memory() -> str | None:
@@ -61,28 +108,11 @@ def _ours(server: OpenSsh, data: bytes) -> None:
         sftp.upload("ours.csv", chunks)
 
 
-def _theirs(server: OpenSsh, source: Path) -> None:
-    command = [
-        *(SFTP or "sftp", "-q", "-b", "-", "-F", "none", "-P", str(server.port)),
-        *("-i", str(server.key_file), "-o", "IdentitiesOnly=yes"),
-        *("-o", "StrictHostKeyChecking=yes"),
-        *("-o", f"UserKnownHostsFile={server.known_hosts}"),
-        f"{server.username}@127.0.0.1",
-    ]
-    subprocess.run(
-        command,
-        input=f"put {source} theirs.csv\n".encode(),
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-
-
-def _check_both(server: OpenSsh, source: Path, data: bytes) -> None:
+def _check_both(server: OpenSsh, reached: OpenSsh, source: Path, data: bytes) -> None:
     """Both ways must really bring the file, or the figure means nothing."""
     wanted = hashlib.sha256(data).digest()
-    _ours(server, data)
-    _theirs(server, source)
+    _ours(reached, data)
+    put(reached, source, "theirs.csv")
     for name in ("ours.csv", "theirs.csv"):
         if hashlib.sha256((server.folder / name).read_bytes()).digest() != wanted:
             raise RuntimeError(f"{name} did not arrive whole")

@@ -90,7 +90,7 @@ def openssh(work: Path) -> Iterator[OpenSsh]:
         host_key = _wait_for(port, server, work / "log")
         known_hosts = work / "known_hosts"
         line = host_file.with_suffix(".pub").read_text()
-        known_hosts.write_text(f"[127.0.0.1]:{port} {line}")
+        known_hosts.write_text(f"{HOST} {line}")
         yield OpenSsh(port, getpass.getuser(), host_key, key_file, known_hosts, folder)
     finally:
         server.terminate()

@@ -1,8 +1,8 @@
 """A TCP line of a chosen quality: latency, bandwidth, a cut at any byte, silence.
 
 In a test's own process: `with Proxy(port) as line`. As a process of its own, which
-leaves the test's interpreter alone when throughput counts:
-`python -m tests.lab.proxy PORT --rtt-ms 80 --mbit 400` prints the port it listens on.
+leaves the test's interpreter alone when throughput counts: `with far_away(port, ...)`, or
+`python -m tests.lab.proxy PORT --rtt-ms 80 --mbit 400`, which prints its port.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import argparse
 import contextlib
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 PIECE_BYTES = 256 * 1024
 # What may be under way at once: 400 Mbit/s for 80 ms are 4 MB.
@@ -114,6 +119,19 @@ class Proxy:
                 continue
             far.settimeout(None)
             self._lines.append(_Line(self, near, far))
+
+
+@contextlib.contextmanager
+def far_away(to_port: int, *, rtt_ms: float) -> Iterator[int]:
+    """A port of loopback behind which `to_port` is so far away; a process of its own."""
+    command = [sys.executable, "-m", "tests.lab.proxy", str(to_port)]
+    command += ["--rtt-ms", str(rtt_ms)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 class _Line:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.lab.proxy import HOST, Proxy, Way
+from tests.lab.proxy import HOST, Proxy, Way, far_away
 
-ROOT = Path(__file__).resolve().parents[2]
 MEGABYTE = b"m" * 1_000_000
 
 
@@ -130,9 +126,5 @@ def test_silence_is_no_end_and_may_end(echo: int) -> None:
 
 
 def test_it_runs_as_a_process_of_its_own(echo: int) -> None:
-    command = [sys.executable, "-m", "tests.lab.proxy", str(echo), "--rtt-ms", "80"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        with dialled(int(process.stdout.readline())) as sock:
-            assert round_trip_s(sock) >= 0.08
-        process.kill()
+    with far_away(echo, rtt_ms=80) as port, dialled(port) as sock:
+        assert round_trip_s(sock) >= 0.08

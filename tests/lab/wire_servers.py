@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+from asyncssh.constants import MSG_EXT_INFO, MSG_SERVICE_ACCEPT
 from asyncssh.stream import SSHServerStreamSession
 
 from connections.wire.outbound import Policy
@@ -59,6 +60,8 @@ class Faults:
     rename_reply_lost: bool = False
     sessions: int | None = None  # how many sessions are allowed at a time
     banner: str = ""
+    says_signatures: bool = True  # which ones it takes (RFC 8308)
+    accepts_late: bool = False  # the request to log in, once the credential is there
 
 
 class SftpServer:
@@ -157,10 +160,24 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: Any) -> None:
         self._conn = conn
+        self._send = conn.send_packet
+        self._held: list[Callable[[], None]] = []
+        conn.send_packet = self._send_packet
         self._lab.connections.append(conn)
         self._lab.seen.connections += 1
 
+    def _send_packet(self, kind: int, *parts: bytes, **options: Any) -> None:
+        faults = self._lab.faults
+        if kind == MSG_EXT_INFO and not faults.says_signatures:
+            return
+        if kind == MSG_SERVICE_ACCEPT and faults.accepts_late:
+            self._held.append(lambda: self._send(kind, *parts, **options))
+            return
+        self._send(kind, *parts, **options)
+
     def begin_auth(self, username: str) -> bool:
+        while self._held:
+            self._held.pop()()
         self._lab.seen.log_ins.append(username)
         if self._lab.faults.banner:
             self._conn.send_auth_banner(self._lab.faults.banner)

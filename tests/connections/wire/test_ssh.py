@@ -201,6 +201,28 @@ def test_a_password_logs_in_and_a_wrong_one_does_not(tmp_path: Path) -> None:
         assert lab.seen.passwords == [PASSWORD, "wrong"]
 
 
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_a_key_goes_along_with_the_request_to_log_in(tmp_path: Path, kind: str) -> None:
+    private, _ = generate_key_pair(kind)
+    # A client that waits for the answer first would wait for ever.
+    with (
+        SftpServer(tmp_path, faults=Faults(accepts_late=True)) as lab,
+        connect(lab.target(private_key=private), deadline=Deadline(20)),
+    ):
+        pass
+
+
+def test_an_rsa_key_waits_when_the_server_says_no_signatures(tmp_path: Path) -> None:
+    private, _ = generate_key_pair("rsa")
+    faults = Faults(says_signatures=False)
+    with SftpServer(tmp_path, faults=faults) as lab:
+        target = lab.target(private_key=private)
+        with connect(target, deadline=Deadline(20)):
+            pass
+        faults.accepts_late = True
+        assert refusal(target).code == "handshake_timeout"
+
+
 def test_h6_a_refused_key_does_not_fall_back_to_the_password(tmp_path: Path) -> None:
     with SftpServer(tmp_path, password=PASSWORD) as lab:
         assert refusal(lab.target(password=PASSWORD)).code == "auth_refused"
