@@ -5,6 +5,7 @@ Never for far sides: their files hold each value as it is (F2).
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -31,6 +32,23 @@ def plain(value: str) -> str:
     if value.startswith("'") and _FORMULA.match(value[1:]):
         return value[1:]
     return value
+
+
+def variant(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same table as a file of ours holds, as people may open it."""
+    rows = csv.reader(_text_lines(pieces))
+    yield from lines(next(rows, []), rows)
+
+
+def _text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The text in lines, each with its end: an end inside a value stays there."""
+    rest = ""
+    for text in codecs.iterdecode(pieces, "utf-8"):
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            yield f"{line}\n"
+    if rest:
+        yield rest
 
 
 def lines(

@@ -7,6 +7,7 @@ from connections.views import (
     checks,
     connection_list,
     connection_page,
+    deliveries,
     failed_work,
     inventory,
     keys,
@@ -52,6 +53,17 @@ urlpatterns = [
         "connections/<uuid:connection>/delete/",
         connection_page.connection_delete,
         name="delete",
+    ),
+    path(
+        "connections/<uuid:connection>/files/",
+        deliveries.delivery_list,
+        name="delivery_list",
+    ),
+    path("files/<uuid:delivery>/", deliveries.delivery_page, name="delivery"),
+    path(
+        "files/<uuid:delivery>/download/",
+        deliveries.delivery_file,
+        name="delivery_file",
     ),
     path(
         "channels/<uuid:channel>/switch/",

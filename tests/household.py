@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from connections.alerts.ledger import raise_alert
+from connections.deliveries import build
 from connections.models import (
     Alert,
     Channel,
     CheckRun,
     Connection,
     ConnectionDraft,
+    Delivery,
     PurchaseOrder,
     Receipt,
     StockReport,
@@ -41,6 +44,7 @@ class Household:
     check: CheckRun
     host_key: HostKey
     alert: Alert
+    delivery: Delivery
 
 
 @transaction.atomic
@@ -112,7 +116,27 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
         check=check,
         host_key=host_key,
         alert=orders.alerts.get(),
+        delivery=stock_file(joined.channels.get(type=Channel.Type.INVENTORY)),
     )
+
+
+STOCK_FILE = b"VARIANT_ID,IN_STOCK\nSKU-1,5\n=1+1,-2\n"
+
+
+def stock_file(
+    of: Channel, state: str = Delivery.State.DELIVERED, **values: Any
+) -> Delivery:
+    """A file of a stock channel, sent at the first attempt; `values` say otherwise."""
+    file = build.build(
+        of, entity=Delivery.Entity.STOCK, prefix="inv", pieces=[STOCK_FILE]
+    )
+    now = timezone.now()
+    facts = {"rows": 2, "attempts": 1, "folder": "/a/stock", "size_seen": file.size}
+    times = {"first_attempt_at": now, "delivered_at": now}
+    for name, value in {**facts, **times, "state": state, **values}.items():
+        setattr(file, name, value)
+    file.save()
+    return file
 
 
 def dead_run(

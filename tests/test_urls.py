@@ -74,6 +74,9 @@ OURS = {
     "page": Page(GET, EVERYBODY, ids=("connection",)),
     "switch": Page(POST, STAFF, ids=("connection",)),
     "delete": Page(POST, {"administrator"}, ids=("connection",)),
+    "delivery_list": Page(GET, STAFF, ids=("connection",)),
+    "delivery": Page(GET, STAFF, ids=("delivery",)),
+    "delivery_file": Page(POST, STAFF, ids=("delivery",)),
     "channel_switch": Page(POST, STAFF, ids=("channel",)),
     "run_now": Page(POST, STAFF, ids=("channel",), more={"job": "orders_import"}),
     "rules": Page(
@@ -356,6 +359,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "wizard_discard": ({}, ["draft.discarded"]),
     "switch": ({"on": "0"}, ["connection.disabled"]),
     "delete": ({}, ["connection.deleted"]),
+    "delivery_file": ({}, ["delivery.exported"]),
     "channel_switch": ({"on": "0"}, ["channel.disabled"]),
     "run_now": ({}, []),
     "rules": ({"go": "save"}, ["channel.rules"]),

@@ -48,6 +48,11 @@ def read(delivery: Delivery) -> Iterator[bytes]:
         yield zlib.decompress(data)
 
 
+def are_kept(delivery: Delivery) -> bool:
+    """Whether the file can still be read."""
+    return delivery.chunks.filter(n=0).exists()
+
+
 def drop(delivery: Delivery) -> None:
     """Forget the bytes; the row keeps their hash and size."""
     delivery.chunks.all().delete()

@@ -51,24 +51,42 @@ def send(
     when nobody can tell: build a new one then.
     """
     path = join_path(folder, delivery.name)
+    with _failure_kept(context, delivery):
+        if _is_missing(context, delivery, sftp, path):
+            _start(context, delivery, folder)
+            if visibility is Visibility.ON_CLOSE:
+                _upload_and_close(context, delivery, sftp, path)
+            else:
+                _upload_and_rename(context, delivery, sftp, path)
+            _check_size(delivery, sftp, path)
+        _record(context, delivery, on_delivered)
+
+
+def _is_missing(context: RunContext, delivery: Delivery, sftp: Sftp, path: str) -> bool:
+    """Whether it is to be sent (again), by a look; raises Problem where it must not be."""
     size = _size(sftp, path)
     if delivery.state == State.BUILT:
         if size is not None:
             _end(context, delivery, State.FOREIGN)
             raise Problem("name_taken", delivery.name)
     elif _is_there(delivery, sftp, path, size):
-        _record(context, delivery, on_delivered)
-        return
+        return False
     elif size is None and delivery.announced >= MOST_SENDS:
         _give_up(context, delivery)
         raise Problem("delivery_unknown", delivery.name)
-    _start(context, delivery, folder)
-    if visibility is Visibility.ON_CLOSE:
-        _upload_and_close(context, delivery, sftp, path)
-    else:
-        _upload_and_rename(context, delivery, sftp, path)
-    _check_size(delivery, sftp, path)
-    _record(context, delivery, on_delivered)
+    return True
+
+
+@contextmanager
+def _failure_kept(context: RunContext, delivery: Delivery) -> Iterator[None]:
+    """Let the file's page say why an attempt failed, and what it saw."""
+    try:
+        yield
+    except (WireError, Problem) as error:
+        with context.fenced():
+            delivery.error_code = error.code
+            delivery.save(update_fields=["error_code", "size_seen"])
+        raise
 
 
 def hidden_path(path: str) -> str:
@@ -79,6 +97,8 @@ def hidden_path(path: str) -> str:
 
 def _is_there(delivery: Delivery, sftp: Sftp, path: str, size: int | None) -> bool:
     """Resolve *unknown* by looking (reliability.md P3)."""
+    if size is not None:
+        delivery.size_seen = size
     if size == delivery.size:
         return True
     # The hidden file was complete when the state was committed. If it is gone as well,
@@ -96,8 +116,10 @@ def _start(context: RunContext, delivery: Delivery, folder: str) -> None:
         delivery.state = State.SENDING
         delivery.attempts += 1
         delivery.folder = folder
+        delivery.size_seen = None
         delivery.first_attempt_at = delivery.first_attempt_at or timezone.now()
-        delivery.save(update_fields=["state", "attempts", "folder", "first_attempt_at"])
+        changed = ("state", "attempts", "folder", "size_seen", "first_attempt_at")
+        delivery.save(update_fields=changed)
     failpoint("delivery.started")
 
 
@@ -142,7 +164,7 @@ def _announce(context: RunContext, delivery: Delivery, step: State) -> None:
     with context.effect():
         delivery.state = step
         delivery.announced += 1
-        delivery.save(update_fields=["state", "announced"])
+        delivery.save(update_fields=["state", "announced", "size_seen"])
     failpoint("delivery.announced")
 
 
@@ -185,8 +207,10 @@ def _check_size(delivery: Delivery, sftp: Sftp, path: str) -> None:
     Missing or hidden is fine: far sides take files away, or let nobody look.
     """
     size = _size(sftp, path)
-    if size is not None and size != delivery.size:
-        raise WireError("size_mismatch", f"{size} of {delivery.size} bytes")
+    if size is not None:
+        delivery.size_seen = size
+        if size != delivery.size:
+            raise WireError("size_mismatch", f"{size} of {delivery.size} bytes")
     failpoint("delivery.size_checked")
 
 
@@ -232,8 +256,7 @@ def _record(context: RunContext, delivery: Delivery, on_delivered: OnDelivered) 
     with context.fenced():
         delivery.state = State.DELIVERED
         delivery.delivered_at = timezone.now()
-        delivery.error_code = ""
-        delivery.save(update_fields=["state", "delivered_at", "error_code"])
+        delivery.save(update_fields=["state", "delivered_at", "size_seen"])
         on_delivered(delivery)
         failpoint("delivery.recording")
     failpoint("delivery.recorded")

@@ -92,6 +92,11 @@ class Delivery(TenantModel):
     folder = models.CharField(
         max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
     )
+    size_seen = models.BigIntegerField(
+        null=True,
+        help_text=_("Bytes of it there when the last attempt looked; null: not seen."),
+    )
+    # Why its last failed attempt failed; stays when a later one got through.
     error_code = models.CharField(max_length=60, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     first_attempt_at = models.DateTimeField(null=True)

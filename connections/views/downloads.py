@@ -1,4 +1,4 @@
-"""Hand a table out as a CSV file for people; each one is audited (security.md A4)."""
+"""Hand CSV files out to people; each one is audited (security.md A4)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ def csv_download(
     with transaction.atomic():
         audit.record(f"{name}.exported", of, by=request.user, after=dict(chosen))
     file_name = f"{name.replace('.', '-')}-{timezone.localdate():%Y-%m-%d}.csv"
+    return attachment(spreadsheet.lines(header, rows), file_name)
+
+
+def attachment(pieces: Iterable[bytes], file_name: str) -> StreamingHttpResponse:
+    """A CSV file that the browser keeps and does not show (F3)."""
+    disposition = str(content_disposition_header(True, file_name))
     return StreamingHttpResponse(
-        spreadsheet.lines(header, rows),
+        pieces,
         content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": str(content_disposition_header(True, file_name))
-        },
+        headers={"Content-Disposition": disposition},
     )

@@ -58,3 +58,12 @@ def test_a_file_comes_in_pieces_and_says_that_it_is_utf_8() -> None:
     header, *read = csv.reader(io.StringIO(text, newline=""))
     assert header == ["SKU", "Title", "None"]
     assert read == [[f"'{sku}", title, ""] for sku, title, _ in rows]
+
+
+def test_a_file_of_ours_is_the_same_table_however_its_pieces_are_cut() -> None:
+    """Quoted line breaks and characters of several bytes included."""
+    content = 'A,B\n"x\ny",é\n=1,-2\n'.encode()
+    whole = b"".join(spreadsheet.variant([content]))
+    assert whole.decode("utf-8-sig") == 'A,B\r\n"x\ny",é\r\n\'=1,-2\r\n'
+    single = [content[n : n + 1] for n in range(len(content))]
+    assert b"".join(spreadsheet.variant(single)) == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 
 import asyncssh
@@ -51,7 +52,7 @@ def assert_one_right_file(line: Line) -> Delivery:
     assert delivery.state == "delivered"
     assert line.drop.files() == [f"variant_warehouse/{delivery.name}"]
     [content] = line.dropped()
-    assert len(content) == delivery.size
+    assert len(content) == delivery.size == delivery.size_seen
     assert hashlib.sha256(content).hexdigest() == delivery.sha256
     assert line.stock.sent_through == delivery.upper_bound == 1
     return delivery
@@ -81,6 +82,8 @@ def test_a_line_cut_at_any_step_ends_as_one_file(
     assert again(run).state == "succeeded"
     delivery = assert_one_right_file(wide_line)
     assert delivery.rows == ROWS
+    # Of the one that was sent, or of one that never started and gave way to it.
+    assert Delivery.objects.filter(error_code="network_lost").count() == 1
 
 
 def test_a_lost_reply_to_close_is_found_there_and_not_sent_again(line: Line) -> None:
@@ -164,6 +167,25 @@ def test_a_partial_object_is_replaced(wide_line: Line, broken: set[int]) -> None
     assert_one_right_file(wide_line)
 
 
+def test_a_file_that_is_shorter_there_is_not_counted_and_sent_again(
+    wide_line: Line,
+) -> None:
+    """D1: every answer was good, and the size is not; the ledger says what was seen."""
+
+    def cut_short() -> None:
+        [path] = wide_line.drop.files()
+        os.truncate(wide_line.drop.folder / path, 1000)
+
+    faults = wide_line.sandbox.ip.sftp_faults
+    at_step(faults, "stat", cut_short, path="/variant_warehouse/", nth=2)
+    run = run_now(wide_line.stock, "stock_changes")
+    short = Delivery.objects.get()
+    assert (run.error_code, short.error_code) == ("size_mismatch", "size_mismatch")
+    assert (short.size_seen, wide_line.stock.sent_through) == (1000, 0)
+    again(run)
+    assert_one_right_file(wide_line)
+
+
 @pytest.mark.parametrize(
     ("op", "error", "code", "state"),
     [
@@ -214,6 +236,7 @@ def test_a_foreign_file_of_our_name_is_left_alone(line: Line) -> None:
     assert again(run).state == "succeeded"
     foreign, ours = Delivery.objects.order_by("pk")
     assert (foreign.state, ours.state) == ("foreign", "delivered")
+    assert (foreign.size_seen, foreign.error_code) == (None, "name_taken")
     assert foreign.name != ours.name
     assert line.dropped()[0] == b"theirs"
     assert len(line.dropped()) == 2

@@ -1,0 +1,209 @@
+"""The ledger of files: what was sent, in which bytes, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from connections import spreadsheet
+from connections.deliveries import bytes as file_bytes
+from connections.messages import NOBODY, Text, explain
+from connections.models import Connection, Delivery, PurchaseOrder
+from connections.views.downloads import attachment
+from connections.views.paging import page_newest_first
+from connections.views.status import Recent, Status, lines
+from connections.wire.sftp import join_path
+from stores import audit
+from stores.access import Action, MemberRequest, get_or_404, member_required
+
+State = Delivery.State
+
+# The list's filter: what a person asks for, and the states that answer it.
+STATES: dict[str, tuple[Text, tuple[State, ...]]] = {
+    "uploaded": (gettext_lazy("Uploaded"), (State.DELIVERED,)),
+    "under_way": (gettext_lazy("On its way"), Delivery.UNFINISHED),
+    "unknown": (gettext_lazy("Cannot tell"), (State.UNKNOWN,)),
+    "not_sent": (gettext_lazy("Not sent"), (State.SUPERSEDED, State.FOREIGN)),
+}
+TONES = {
+    State.BUILT: "wait",
+    State.SENDING: "busy",
+    State.CLOSING: "busy",
+    State.RENAMING: "busy",
+    State.DELIVERED: "ok",
+    State.UNKNOWN: "warn",
+}
+# What each state means and what follows; `unknown` has the words of its error.
+MEANS: dict[State, tuple[Text, Text]] = {
+    State.BUILT: (
+        gettext_lazy("Ready to send."),
+        gettext_lazy("The next run sends it, or newer values in its place."),
+    ),
+    State.SENDING: (
+        gettext_lazy("Being sent."),
+        gettext_lazy("If it breaks off, the next run looks what is there and goes on."),
+    ),
+    State.CLOSING: (
+        gettext_lazy("Sent whole; not yet seen there."),
+        gettext_lazy("The next run looks for it before anything is sent again."),
+    ),
+    State.RENAMING: (
+        gettext_lazy("Sent whole; not yet seen there."),
+        gettext_lazy("The next run looks for it before anything is sent again."),
+    ),
+    State.SUPERSEDED: (
+        gettext_lazy("Not sent: newer values took its place."),
+        "",
+    ),
+    State.FOREIGN: (
+        gettext_lazy("Not sent: somebody else's file had its name."),
+        gettext_lazy("That file was not touched; another name was used instead."),
+    ),
+}
+
+
+@require_safe
+@member_required
+def delivery_list(request: MemberRequest, connection: str) -> HttpResponse:
+    """A connection's files, the newest first; of a kind, in a state."""
+    row = get_or_404(
+        Connection.objects.all(), request.user, connection, Action.MANAGE_CONNECTIONS
+    )
+    kind, state = request.GET.get("kind", ""), request.GET.get("state", "")
+    files = Delivery.objects.for_user(request.user).filter(connection=row)
+    if kind in Delivery.Entity:
+        files = files.filter(entity=kind)
+    if state in STATES:
+        files = files.filter(state__in=STATES[state][1])
+    page = page_newest_first(files, request.GET.get("after", ""))
+    context = {
+        "nav": "connections",
+        "connection": row,
+        "files": [(file, TONES.get(State(file.state), "off")) for file in page.rows],
+        "page": page,
+        "kind": kind if kind in Delivery.Entity else "",
+        "kinds": Delivery.Entity.choices,
+        "state": state if state in STATES else "",
+        "states": [(slug, label) for slug, (label, _states) in STATES.items()],
+    }
+    return render(request, "deliveries/list.html", context)
+
+
+@require_safe
+@member_required
+def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
+    """One file: what it is, what became of it and what follows."""
+    row = _get(request, delivery)
+    context = {
+        "nav": "connections",
+        "file": row,
+        "status": file_status(row),
+        "holds_up": _holds_up(row) if row.state in Delivery.UNFINISHED else None,
+        "order": _order(row),
+        "path": join_path(row.folder, row.name) if row.attempts else "",
+        "took": _took(row),
+        "failure": explain(row.error_code) if row.error_code else None,
+        "is_kept": file_bytes.are_kept(row),
+    }
+    return render(request, "deliveries/page.html", context)
+
+
+@require_POST
+@member_required
+def delivery_file(request: MemberRequest, delivery: str) -> HttpResponseBase:
+    """Hand out the very bytes that were sent, or (`as=spreadsheet`) a safe variant."""
+    row = _get(request, delivery)
+    if not file_bytes.are_kept(row):
+        messages.info(request, _("The content of this file is not kept any more."))
+        return redirect("connections:delivery", delivery=row.public_id)
+    safe = request.POST.get("as") == "spreadsheet"
+    with transaction.atomic():
+        form = {"form": "spreadsheet" if safe else "exact"}
+        audit.record("delivery.exported", row, by=request.user, after=form)
+    if safe:
+        name = f"{row.name.removesuffix('.csv')}-spreadsheet.csv"
+        return attachment(spreadsheet.variant(file_bytes.read(row)), name)
+    response = attachment(file_bytes.read(row), row.name)
+    response.headers["Content-Length"] = str(row.size)
+    return response
+
+
+def file_status(file: Delivery) -> Status:
+    """A file's state in words, with what follows and who acts."""
+    state = State(file.state)
+    tone = TONES.get(state, "off")
+    if state == State.DELIVERED:
+        by_hand = not file.attempts
+        return Status(tone, _("Downloaded by hand.") if by_hand else _("Uploaded."))
+    if state == State.UNKNOWN:
+        message = explain("delivery_unknown")
+        title = f"{message.happened} {message.means}"
+        status = Status(tone, title, str(message.do), str(message.owner))
+    else:
+        title, follows = map(str, MEANS[state])
+        owner = str(NOBODY) if state in Delivery.UNFINISHED else ""
+        status = Status(tone, title, follows, owner)
+    after = _sent_instead(file)
+    if after is not None:
+        status.next, status.owner = "", ""  # it is over
+        status.href = reverse("connections:delivery", args=[after.public_id])
+        status.link = _("The file that was sent instead")
+    return status
+
+
+def _get(request: MemberRequest, delivery: str) -> Delivery:
+    rows = Delivery.objects.select_related("connection__store", "connection__warehouse")
+    return get_or_404(rows, request.user, delivery, Action.MANAGE_CONNECTIONS)
+
+
+def _sent_instead(file: Delivery) -> Delivery | None:
+    """The first later file that reaches as far as one that is not known to be there."""
+    ended = file.state in (State.SUPERSEDED, State.FOREIGN, State.UNKNOWN)
+    if not (ended and file.upper_bound):
+        return None  # an order's, or a part that reaches nothing by itself
+    later = Delivery.objects.filter(
+        channel=file.channel_id,
+        entity=Delivery.Entity.STOCK,
+        state=State.DELIVERED,
+        upper_bound__gte=file.upper_bound,
+        pk__gt=file.pk,
+    )
+    return later.order_by("upper_bound", "pk").first()
+
+
+def _holds_up(file: Delivery) -> Status | None:
+    """What its channel waits for, when that is not just its turn."""
+    recent = Recent.of([file.connection])
+    status = next(
+        line.status
+        for line in lines(file.connection, recent)
+        if line.channel.pk == file.channel_id
+    )
+    return None if status.tone in ("ok", "busy") else status
+
+
+def _order(file: Delivery) -> PurchaseOrder | None:
+    """The purchase order that the file hands over, while there is one."""
+    if file.entity != Delivery.Entity.PURCHASE_ORDER:
+        return None
+    orders = PurchaseOrder.objects.filter(account=file.account_id)
+    return orders.filter(public_id=file.subject).first()
+
+
+def _took(file: Delivery) -> str:
+    """How long it took from the first attempt to the end of the upload."""
+    if file.first_attempt_at is None or file.delivered_at is None:
+        return ""
+    took = file.delivered_at - file.first_attempt_at
+    if took < timedelta(minutes=2):
+        return _("%(n).1f s") % {"n": took.total_seconds()}
+    return timesince(file.first_attempt_at, file.delivered_at)

@@ -1,0 +1,299 @@
+"""The ledger of files: the list, a file's page, its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from connections.deliveries import build
+from connections.deliveries import bytes as file_bytes
+from connections.models import Channel, Delivery, DeliveryChunk
+from connections.views import paging
+from stores.models import AuditEvent
+from tests.connections.wizard.walk import log_in
+from tests.factories import Cast
+from tests.household import STOCK_FILE, Household, stock_file
+
+State = Delivery.State
+
+
+@pytest.fixture
+def client(cast: Cast) -> Client:
+    return log_in(cast.staff)
+
+
+@pytest.fixture
+def stock(rows: Household) -> Channel:
+    return rows.connection.channels.get(type=Channel.Type.INVENTORY)
+
+
+def page(client: Client, file: Delivery) -> str:
+    url = reverse("connections:delivery", args=[file.public_id])
+    return client.get(url).content.decode()
+
+
+def download(client: Client, file: Delivery, **sent: str) -> Any:
+    url = reverse("connections:delivery_file", args=[file.public_id])
+    return client.post(url, sent)
+
+
+def listed(client: Client, rows: Household, **query: str) -> str:
+    url = reverse("connections:delivery_list", args=[rows.connection.public_id])
+    return client.get(url, query).content.decode()
+
+
+def order_file(rows: Household, **values: Any) -> Delivery:
+    """The file that hands the household's order over."""
+    file = build.build(
+        rows.channel,
+        entity=Delivery.Entity.PURCHASE_ORDER,
+        prefix="po",
+        pieces=[b"po_id\n1\n"],
+        subject=str(rows.order.public_id),
+    )
+    for name, value in values.items():
+        setattr(file, name, value)
+    file.save()
+    return file
+
+
+# --- The page
+
+
+def test_the_page_says_what_the_file_is_and_what_became_of_it(
+    client: Client, rows: Household, stock: Channel
+) -> None:
+    now = timezone.now()
+    file = stock_file(
+        stock,
+        rows=1234567,
+        upper_bound=98765,
+        attempts=3,
+        first_attempt_at=now - timedelta(seconds=4.2),
+        delivered_at=now,
+        error_code="network_lost",
+        part=2,
+        parts=3,
+        left_out=1,
+        problems=[{"row": 7, "key": ["A", "W"], "column": "C", "reason": "is <b>"}],
+    )
+    text = page(client, file)
+    size = f"{len(STOCK_FILE)} bytes"
+    for words in (
+        *("Uploaded.", "Stock levels", "1,234,567", "1 left out", "98,765", "4.2 s"),
+        "part 2 of 3",
+        *(file.name, f"/a/stock/{file.name}", file.sha256, "<dd>3</dd>"),
+        *("The connection broke off.", "is &lt;b&gt;"),
+    ):
+        assert words in text, words
+    assert text.count(size) == 2  # made so, and seen so
+    assert hashlib.sha256(STOCK_FILE).hexdigest() == file.sha256
+    assert "mported" not in text.partition("<main")[2]
+
+
+STATES = {
+    State.BUILT: "Ready to send.",
+    State.SENDING: "Being sent.",
+    State.CLOSING: "Sent whole; not yet seen there.",
+    State.RENAMING: "Sent whole; not yet seen there.",
+    State.DELIVERED: "Uploaded.",
+    State.SUPERSEDED: "Not sent: newer values took its place.",
+    State.FOREIGN: "Not sent: somebody else&#x27;s file had its name.",
+    State.UNKNOWN: "Nobody can tell whether a file arrived.",
+}
+
+
+def test_every_state_has_words(client: Client, stock: Channel) -> None:
+    """U15: what happened and, while it is not over, who acts."""
+    assert STATES.keys() == set(State)
+    for state, words in STATES.items():
+        file = stock_file(stock, state, size_seen=None, delivered_at=None)
+        text = page(client, file)
+        assert words in text, state
+        waits = state in (*Delivery.UNFINISHED, State.UNKNOWN)
+        assert ("To act:" in text) == waits, state
+        file.delete()
+
+
+def test_one_that_never_started_says_so(client: Client, stock: Channel) -> None:
+    file = stock_file(
+        stock,
+        State.BUILT,
+        attempts=0,
+        folder="",
+        size_seen=None,
+        first_attempt_at=None,
+        delivered_at=None,
+    )
+    text = page(client, file)
+    for words in ("not sent yet", "not seen", "never"):
+        assert words in text, words
+
+
+def test_one_that_waits_says_what_its_channel_waits_for(
+    client: Client, rows: Household, stock: Channel
+) -> None:
+    text = page(client, stock_file(stock, State.SENDING, delivered_at=None))
+    assert "The SFTP endpoint is not set yet." in text
+    assert reverse("connections:store", args=[rows.store.public_id]) in text
+    assert "The SFTP endpoint" not in page(client, rows.delivery)
+
+
+@pytest.mark.parametrize("state", [State.SUPERSEDED, State.FOREIGN, State.UNKNOWN])
+def test_what_is_not_there_leads_to_what_was_sent_instead(
+    client: Client, stock: Channel, state: str
+) -> None:
+    file = stock_file(stock, state, upper_bound=5)
+    words = "The file that was sent instead"
+    stock_file(stock, upper_bound=4)
+    assert words not in page(client, file)
+    after = stock_file(stock, upper_bound=5)
+    stock_file(stock, upper_bound=9)
+    stock_file(stock, State.BUILT, upper_bound=5)
+    text = page(client, file)
+    assert words in text
+    assert "To act:" not in text
+    assert reverse("connections:delivery", args=[after.public_id]) in text
+
+
+def test_an_orders_file_leads_to_the_order(client: Client, rows: Household) -> None:
+    file = order_file(rows, state=State.DELIVERED, delivered_at=timezone.now())
+    text = page(client, file)
+    assert "Downloaded by hand." in text  # no attempt was ever made
+    assert reverse("connections:order", args=[rows.order.public_id]) in text
+    rows.order.delete()
+    assert file.name in page(client, file)
+
+
+def test_the_connections_page_links_to_its_files(
+    client: Client, cast: Cast, rows: Household
+) -> None:
+    """A merchant's people see that files went; the ledger is the 3PL's."""
+    url = reverse("connections:page", args=[rows.connection.public_id])
+    links = (
+        reverse("connections:delivery", args=[rows.delivery.public_id]),
+        reverse("connections:delivery_list", args=[rows.connection.public_id]),
+    )
+    for person, seen in ((cast.staff, True), (cast.merchant_user, False)):
+        text = log_in(person).get(url).content.decode()
+        assert rows.delivery.name in text
+        assert [link in text for link in links] == [seen, seen]
+
+
+# --- The list
+
+
+def test_the_list_is_filtered_by_kind_and_state(
+    client: Client, rows: Household, stock: Channel
+) -> None:
+    names = {state: stock_file(stock, state).name for state in (*ENDED, State.SENDING)}
+    order = order_file(rows, state=State.SENDING).name
+    every = {*names.values(), order, rows.delivery.name}
+
+    def shown(**query: str) -> set[str]:
+        text = listed(client, rows, **query)
+        return {name for name in every if name in text}
+
+    assert shown() == shown(kind="nonsense", state="nonsense") == every
+    assert shown(kind="purchase_order") == {order}
+    assert shown(state="under_way") == {order, names[State.SENDING]}
+    assert shown(state="under_way", kind="stock") == {names[State.SENDING]}
+    assert shown(state="unknown") == {names[State.UNKNOWN]}
+    assert shown(state="not_sent") == {names[State.SUPERSEDED], names[State.FOREIGN]}
+    assert shown(state="uploaded") == {rows.delivery.name}
+    assert "Nothing found" in listed(
+        client, rows, state="unknown", kind="purchase_order"
+    )
+
+
+ENDED = (State.SUPERSEDED, State.FOREIGN, State.UNKNOWN)
+
+
+def test_an_empty_list_says_what_will_stand_there(
+    client: Client, rows: Household
+) -> None:
+    rows.delivery.delete()
+    assert "No files yet" in listed(client, rows)
+
+
+def test_the_list_costs_the_same_however_long(
+    client: Client,
+    rows: Household,
+    stock: Channel,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """Cut by keyset: each file once, newest first, and no query a row."""
+    for _ in range(paging.ROWS + 4):
+        stock_file(stock)
+    names = list(rows.connection.deliveries.values_list("name", flat=True))
+    url = reverse("connections:delivery_list", args=[rows.connection.public_id])
+    for state in ("", "under_way"):
+        # Session, person, membership, account, scope; the connection, its files.
+        with django_assert_num_queries(7):
+            client.get(url, {"state": state})
+    found: list[str] = []
+    after = ""
+    while True:
+        shown = client.get(url, {"after": after})
+        found += [file.name for file, _tone in shown.context["files"]]
+        after = shown.context["page"].next_after
+        if not after:
+            break
+    assert found == names
+
+
+# --- The bytes
+
+
+def test_the_download_is_the_very_bytes(
+    client: Client, rows: Household, stock: Channel
+) -> None:
+    """F2, F3: byte for byte, as a file, of the type that it is."""
+    content = b"A,B\n" + b"\xc3\xa9,1\n" * 400_000  # several chunks
+    file = stock_file(stock, size=len(content))
+    file_bytes.drop(file)
+    file_bytes.write(file, [content])
+    assert file.chunks.count() > 1
+    response = download(client, file)
+    assert b"".join(response.streaming_content) == content
+    assert response.headers["Content-Length"] == str(len(content))
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    disposition = f'attachment; filename="{file.name}"'
+    assert response.headers["Content-Disposition"] == disposition
+
+
+def test_for_spreadsheets_no_value_is_a_formula(
+    client: Client, rows: Household
+) -> None:
+    """F3: numbers stay numbers."""
+    response = download(client, rows.delivery, **{"as": "spreadsheet"})
+    text = b"".join(response.streaming_content).decode("utf-8-sig")
+    assert text == "VARIANT_ID,IN_STOCK\r\nSKU-1,5\r\n'=1+1,-2\r\n"
+    name = f"{rows.delivery.name.removesuffix('.csv')}-spreadsheet.csv"
+    disposition = f'attachment; filename="{name}"'
+    assert response.headers["Content-Disposition"] == disposition
+    assert "Content-Length" not in response.headers
+    exported = AuditEvent.objects.get(action="delivery.exported")
+    assert exported.after == {"form": "spreadsheet"}
+
+
+def test_what_was_dropped_is_said_and_not_offered(
+    client: Client, rows: Household
+) -> None:
+    assert "is not kept any more" not in page(client, rows.delivery)
+    DeliveryChunk.objects.all().delete()
+    text = page(client, rows.delivery)
+    assert "The content is not kept any more" in text
+    assert "Download" not in text
+    response = download(client, rows.delivery)
+    assert response.status_code == 302
+    shown = client.get(response.headers["Location"]).content.decode()
+    assert "The content of this file is not kept any more." in shown
