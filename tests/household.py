@@ -46,6 +46,10 @@ class Household:
     alert: Alert
     delivery: Delivery
 
+    @property
+    def merchant(self) -> Merchant:
+        return self.store.merchant
+
 
 @transaction.atomic
 def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:

@@ -89,6 +89,7 @@ OURS = {
     "inventory_warehouse_file": Page(POST, EVERYBODY),
     "inventory_channel": Page(GET, EVERYBODY),
     "inventory_channel_file": Page(POST, EVERYBODY),
+    "inventory_sku": Page(GET, EVERYBODY, ids=("merchant",)),
     "alert_list": Page(GET, EVERYBODY),
     "failed_work": Page(GET, STAFF),
     "failed_replay": Page(("GET", "HEAD", "POST"), STAFF),

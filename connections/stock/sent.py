@@ -11,6 +11,7 @@ from enum import IntEnum
 from psycopg import sql
 
 from connections import platforms
+from connections.deliveries.preflight import SHOWN_KEY, SHOWN_PROBLEMS
 from connections.models import Channel, Connection, Delivery
 from connections.stock import levels
 from connections.stock.query import read
@@ -27,38 +28,67 @@ class State(IntEnum):
     UNREPORTED = 5  # no connected warehouse reports it
     NOT_CONNECTED = 6
     TAKEN = 7  # a listing of another SKU has this id
+    REFUSED = 8  # the file that reached it leaves it out
+    NO_FILE = 9  # it counts as sent, but no file that holds it is on record
 
 
 @dataclass(frozen=True)
 class Level:
-    """What a connection sells under a variant id, all its locations together.
+    """What a connection sells under a variant id, at a location or ("") at all together.
 
-    `sent_at` and `file` are of the first file that reached its number.
+    The file is the first that reached its number. `refused`: why its update leaves the
+    level out, if it is named there; `left_out`: how many rows the update leaves out.
     """
 
     connection_id: int
     variant_id: str
+    location_id: str
     available: Decimal
     change_number: int
+    changed_at: datetime
     is_sent: bool
     sent_at: datetime | None
     file: str | None
+    parts: int | None  # how many files the update was; `file` is the last of them
+    left_out: int | None
+    refused: str | None
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether the file leaves out more rows than it names, and not this by name."""
+        unnamed = (self.left_out or 0) > SHOWN_PROBLEMS
+        return self.is_sent and self.refused is None and unnamed
+
+    def state(self, otherwise: State) -> State:
+        """Where it stands; `otherwise`: where its connection's unsent levels do."""
+        if self.refused is not None:
+            return State.REFUSED
+        if not self.is_sent:
+            return otherwise
+        return State.SENT if self.file else State.NO_FILE
 
 
-_LEVELS = """
-    SELECT level.connection_id, level.variant_id, level.available, level.change_number,
+# The index connections_delivery_bound finds the file of each row. A file names what it
+# left out by its first columns, cut as `clean_detail` does.
+_SENT = """
+    SELECT level.connection_id, level.variant_id, level.location_id, level.available,
+           level.change_number, level.changed_at,
            coalesce(level.change_number <= channel.sent_through, false) AS is_sent,
-           file.delivered_at AS sent_at, file.name AS file
-    FROM (
-        SELECT connection_id, variant_id, sum(available) AS available,
-               max(change_number) AS change_number
-        FROM ({levels}) place
-        GROUP BY connection_id, variant_id
-    ) level
+           file.delivered_at AS sent_at, file.name AS file, file.parts,
+           file.left_out,
+           CASE WHEN file.left_out > 0 THEN (
+               SELECT concat_ws(' ', problem->>'column', problem->>'reason')
+               FROM jsonb_array_elements(file.problems) problem
+               WHERE problem->'key'->>0 = CASE WHEN length(level.variant_id) > {longest}
+                         THEN left(level.variant_id, {longest} - 1) || '…'
+                         ELSE level.variant_id END
+                 AND (level.location_id = '' OR problem->'key'->>1 = level.location_id)
+               LIMIT 1) END AS refused
+    FROM ({levels}) level
     LEFT JOIN connections_channel channel
         ON channel.connection_id = level.connection_id AND channel.type = {inventory}
     LEFT JOIN LATERAL (
-        SELECT name, delivered_at
+        SELECT name, delivered_at, parts, left_out, problems
         FROM connections_delivery delivery
         WHERE delivery.channel_id = channel.id AND state = {delivered}
           AND entity = {stock} AND upper_bound >= level.change_number
@@ -66,15 +96,26 @@ _LEVELS = """
         LIMIT 1
     ) file ON true
 """
+
+_EVERYWHERE = """
+    SELECT connection_id, variant_id, '' AS location_id, sum(available) AS available,
+           max(change_number) AS change_number, max(changed_at) AS changed_at
+    FROM ({levels}) place
+    GROUP BY connection_id, variant_id
+"""
 _NAMES = {
     "inventory": sql.Literal(Channel.Type.INVENTORY.value),
     "delivered": sql.Literal(Delivery.State.DELIVERED.value),
     "stock": sql.Literal(Delivery.Entity.STOCK.value),
+    "longest": sql.Literal(SHOWN_KEY),
 }
 
 _TOGETHER = """
     SELECT level.variant_id, sum(level.available) AS available,
-           max(CASE WHEN level.is_sent THEN {sent} ELSE line.state END) AS state,
+           max(CASE WHEN level.refused IS NOT NULL THEN {refused}
+                    WHEN NOT level.is_sent THEN line.state
+                    WHEN level.file IS NULL THEN {no_file}
+                    ELSE {sent} END) AS state,
            max(level.sent_at) FILTER (WHERE level.is_sent) AS sent_at
     FROM ({levels}) level
     JOIN (VALUES {states}) AS line (id, state) ON line.id = level.connection_id
@@ -106,11 +147,22 @@ def nowhere(connections: Sequence[Connection]) -> State:
 
 
 def of_variants(wanted: Mapping[Connection, Sequence[str]]) -> list[Level]:
-    """What connections sell under some variant ids, and when it was sent."""
+    """What connections sell under some variant ids in all, and when it was sent."""
     if not wanted:
         return []
-    found = read(_LEVELS, levels=levels.of_connections(wanted), **_NAMES)
-    return [Level(*row) for row in found]
+    found = sql.SQL(_EVERYWHERE).format(levels=levels.of_connections(wanted))
+    return [Level(*row) for row in read(_SENT, levels=found, **_NAMES)]
+
+
+def of_places(wanted: Mapping[Connection, Sequence[str]]) -> list[Level]:
+    """The same at each location, by variant id and location."""
+    if not wanted:
+        return []
+    found = read(_SENT, levels=levels.of_connections(wanted), **_NAMES)
+    return sorted(
+        (Level(*row) for row in found),
+        key=lambda row: (row.variant_id, row.location_id),
+    )
 
 
 def together(connections: Iterable[Connection]) -> sql.Composable:
@@ -128,7 +180,12 @@ def together(connections: Iterable[Connection]) -> sql.Composable:
         for line in lines
     ]
     return sql.SQL(_TOGETHER).format(
-        levels=sql.SQL(_LEVELS).format(levels=levels.of_connections(lines), **_NAMES),
+        levels=sql.SQL(_SENT).format(
+            levels=sql.SQL(_EVERYWHERE).format(levels=levels.of_connections(lines)),
+            **_NAMES,
+        ),
         states=sql.SQL(", ").join(states),
         sent=sql.Literal(State.SENT.value),
+        no_file=sql.Literal(State.NO_FILE.value),
+        refused=sql.Literal(State.REFUSED.value),
     )

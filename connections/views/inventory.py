@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -44,6 +44,8 @@ STATES = {
     State.CONNECTION_OFF: ("off", gettext_lazy("The connection is off")),
     State.UNREPORTED: ("off", gettext_lazy("No warehouse reports it")),
     State.NOT_CONNECTED: ("off", gettext_lazy("No warehouse is connected")),
+    State.REFUSED: ("bad", gettext_lazy("Not sent: the platform would drop it")),
+    State.NO_FILE: ("warn", gettext_lazy("No file with it is on record")),
     State.TAKEN: ("warn", gettext_lazy("Not sent: another listing has this id")),
 }
 
@@ -144,7 +146,7 @@ def inventory_channel_file(request: MemberRequest) -> StreamingHttpResponse:
         *("SKU", "Title", "Listing SKU", "Variant id", "Merchant", "Store"),
         *("On hand", "Allocated", "Status", "Last exported (UTC)"),
     )
-    lines = _lines(seen.by_id)
+    lines = lines_of(seen.by_id)
 
     def rows() -> Iterator[Sequence[str | None]]:
         for pk, row in sold.rows(seen.choice, lines):
@@ -251,7 +253,7 @@ class _ChannelRow:
 def _channel_rows(
     found: list[sold.Sold], stores: dict[int, Store]
 ) -> list[_ChannelRow]:
-    lines = _lines({row.store_id for row in found})
+    lines = lines_of({row.store_id for row in found})
     states = {line.pk: sent.state_of(line) for of in lines.values() for line in of}
     wanted = {
         line: [
@@ -273,10 +275,7 @@ def _channel_rows(
         mine = [levels.get((line.pk, row.variant_id)) for line in of]
         known = [level for level in mine if level and not row.taken_by]
         state = max(
-            (
-                State.SENT if level.is_sent else states[level.connection_id]
-                for level in known
-            ),
+            (level.state(states[level.connection_id]) for level in known),
             default=State.TAKEN if row.taken_by else sent.nowhere(of),
         )
         times = [level.sent_at for level in known if level.is_sent and level.sent_at]
@@ -299,10 +298,10 @@ def _channel_rows(
     return rows
 
 
-def _lines(stores: Collection[int]) -> dict[int, list[Connection]]:
+def lines_of(stores: Iterable[int]) -> dict[int, list[Connection]]:
     """The connections of stores, with what `sent.state_of` reads."""
     found: dict[int, list[Connection]] = {}
-    rows: QuerySet[Connection] = Connection.objects.filter(store__in=stores)
+    rows: QuerySet[Connection] = Connection.objects.filter(store__in=list(stores))
     joined = rows.select_related("warehouse", *store_relations())
     for line in joined.prefetch_related("channels"):
         found.setdefault(line.store_id, []).append(line)

@@ -20,6 +20,8 @@ PAGES = {
     "inventory-warehouse-nothing": "/inventory/warehouse/?q=nothing",
     "inventory-channel": "/inventory/channel/",
     "inventory-channel-search": "/inventory/channel/?q=TEA",
+    "inventory-sku": "/inventory/{merchant}/sku/?sku=TEA-TOWEL",
+    "inventory-sku-unknown": "/inventory/{merchant}/sku/?sku=nobody",
 }
 REPORT = """sku,facility,available,on_hand,committed
 TEA-TOWEL,Reno,1180,1250,70
@@ -69,6 +71,6 @@ def test_u21_inventory(
     ]
     listings.change(rows.store, sold, by=None)
     for name, url in PAGES.items():
-        page.goto(live_server.url + url)
+        page.goto(live_server.url + url.format(merchant=people.merchant.public_id))
         judge.look(name)
     assert judge.found == []
