@@ -310,6 +310,12 @@ MESSAGES: dict[str, Message] = {
         _("Ask the warehouse to correct the file and send it under a new name."),
         WAREHOUSE,
     ),
+    "file_unreadable": Message(
+        _("A file of the warehouse may not be read."),
+        _("Its server refuses it to our log-in; the files after it were read."),
+        _("Ask the warehouse to let our log-in read what it puts into its folder."),
+        WAREHOUSE,
+    ),
     "stock_folder_unknown": Message(
         _("The folder for stock files was not found at Inventory Planner."),
         _("A file in a wrong folder would vanish silently, so nothing was sent."),

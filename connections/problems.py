@@ -20,6 +20,7 @@ CODES: dict[str, Kind] = {
     "secret_unreadable": Kind.NEEDS_PERSON,
     # Files for and from far sides.
     "report_refused": Kind.NEEDS_PERSON,
+    "file_unreadable": Kind.NEEDS_PERSON,
     "stock_folder_unknown": Kind.NEEDS_PERSON,
     "stock_rows_left_out": Kind.NEEDS_PERSON,
     "file_invalid": Kind.BUG,

@@ -117,6 +117,11 @@ urlpatterns = [
         stock_upload.stock_upload,
         name="stock_upload",
     ),
+    path(
+        "warehouses/<uuid:warehouse>/reports/",
+        stock_reports.report_list,
+        name="report_list",
+    ),
     path("reports/<uuid:report>/", stock_reports.report_page, name="report"),
     path(
         "reports/<uuid:report>/apply/", stock_reports.report_apply, name="report_apply"

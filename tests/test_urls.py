@@ -100,6 +100,7 @@ OURS = {
     "warehouse": Page(("GET", "HEAD", "POST"), STAFF, ids=("warehouse",)),
     "warehouse_test": Page(POST, STAFF, ids=("warehouse",)),
     "stock_upload": Page(("GET", "HEAD", "POST"), STAFF, ids=("warehouse",)),
+    "report_list": Page(GET, STAFF, ids=("warehouse",)),
     "report": Page(GET, STAFF, ids=("report",)),
     "report_apply": Page(POST, STAFF, ids=("report",)),
     "report_discard": Page(POST, STAFF, ids=("report",)),

@@ -68,6 +68,7 @@ class StockReport(TenantModel):
             ),
         ]
         indexes = [
+            models.Index(fields=["warehouse", "-id"], name="connections_report_page"),
             # The tick asks which uploads nobody came back for.
             models.Index(
                 fields=["read_at"],

@@ -54,11 +54,14 @@ def read_receipts(context: RunContext) -> None:
         context.at_warehouse(),
         file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
     ):
+        unreadable = []
         for file in inbox.unread(sftp, warehouse, PREFIX, Receipt):
             try:
                 found = parse(inbox.rows_of(sftp, file))
             except inbox.UnfinishedFileError:
                 context.count("files_unfinished")
+            except inbox.UnreadableFileError:
+                unreadable.append(file.name)
             except UnicodeDecodeError:
                 _refuse(context, file.name, "the file is not UTF-8 text")
             except (ValueError, csv.Error, inbox.UnusableFileError) as error:
@@ -74,6 +77,7 @@ def read_receipts(context: RunContext) -> None:
                 else:
                     # A row that says so, or the file would be read at every run.
                     _refuse(context, file.name, "all of it was read before")
+        inbox.tell_unreadable(context, unreadable)
 
 
 def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:

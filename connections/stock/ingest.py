@@ -65,8 +65,13 @@ def read_reports(context: RunContext) -> None:
         context.at_warehouse(),
         file_exchange.open_warehouse(warehouse, context.deadline()) as sftp,
     ):
+        unreadable = []
         for file in inbox.unread(sftp, warehouse, PREFIX, StockReport):
-            _read(context, sftp, file)
+            try:
+                _read(context, sftp, file)
+            except inbox.UnreadableFileError:
+                unreadable.append(file.name)
+        inbox.tell_unreadable(context, unreadable)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A stock report's page: what it would change or did, and what was wrong with its rows."""
+"""Stock reports of a warehouse: what each would change or did, and what was wrong."""
 
 from __future__ import annotations
 
@@ -12,9 +12,28 @@ from django.views.decorators.http import require_POST, require_safe
 from connections.models import StockReport
 from connections.stock import uploads
 from connections.stock.preview import Preview
+from connections.views.paging import page_newest_first
 from connections.views.status import Status
 from connections.warehouses.platforms import exchanges_files
 from stores.access import Action, MemberRequest, get_or_404, member_required
+from stores.models import Warehouse
+
+
+@require_safe
+@member_required
+def report_list(request: MemberRequest, warehouse: str) -> HttpResponse:
+    """List what a warehouse reported, the newest first."""
+    row = get_or_404(
+        Warehouse.objects.all(), request.user, warehouse, Action.MANAGE_CONNECTIONS
+    )
+    page = page_newest_first(row.stock_reports.arrived(), request.GET.get("after", ""))
+    context = {
+        "nav": "connections",
+        "warehouse": row,
+        "reports": page.rows,
+        "page": page,
+    }
+    return render(request, "warehouses/reports.html", context)
 
 
 @require_safe

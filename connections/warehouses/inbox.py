@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
-from connections.models import Receipt, StockReport
-from connections.wire.errors import WireError
+from connections.alerts.ledger import raise_alert
+from connections.models import Receipt, StockReport, SyncRun
+from connections.runs.context import RunContext
+from connections.wire.errors import WireError, clean_detail
 from connections.wire.sftp import RemoteFile, Sftp, join_path
 from stores.models import Warehouse
 
@@ -23,6 +25,10 @@ LINE_LIMIT_BYTES = 1024 * 1024
 
 class UnfinishedFileError(Exception):
     """The warehouse is still writing the file, or took it back; the next run looks."""
+
+
+class UnreadableFileError(Exception):
+    """The warehouse's server keeps us from reading the file; the next run looks."""
 
 
 class UnusableFileError(Exception):
@@ -72,10 +78,24 @@ def unread(
 def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
     """Stream a file's rows, the header first.
 
-    Raises WireError, UnusableFileError, UnicodeDecodeError, csv.Error;
-    UnfinishedFileError when it is gone, and at its end when it grew or stops in mid-line.
+    Raises WireError, UnusableFileError, UnreadableFileError, UnicodeDecodeError,
+    csv.Error; UnfinishedFileError when it is gone, and at its end when it grew or stops
+    in mid-line.
     """
     return csv.reader(_lines(_checked(sftp, file)), strict=True)
+
+
+def tell_unreadable(context: RunContext, names: list[str]) -> None:
+    """Alert about files that may not be read, for as long as runs find them."""
+    if not names:
+        return
+    context.count("files_unreadable", len(names))
+    raise_alert(
+        "file_unreadable",
+        channel=context.channel,
+        side=SyncRun.Side.WAREHOUSE,
+        detail=clean_detail(", ".join(names)),
+    )
 
 
 def rows_of_pieces(pieces: Iterable[bytes]) -> Iterator[list[str]]:
@@ -124,6 +144,8 @@ def _pieces(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
     except WireError as error:
         if error.code == "no_such_file":
             raise UnfinishedFileError(file.name) from error
+        if error.code == "permission_denied":
+            raise UnreadableFileError(file.name) from error
         if error.code == "file_too_large":
             raise UnusableFileError(f"larger than {file.limit} bytes") from error
         raise

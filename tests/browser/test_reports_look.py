@@ -76,6 +76,8 @@ def test_u21_pages_of_an_upload(
     judge.look("report-refused")
     page.get_by_role("link", name="Upload another file").click()
     judge.look("upload")
+    page.goto(f"{live_server.url}/warehouses/{by_hand.public_id}/reports/")
+    judge.look("reports")
     assert judge.found == []
     assert dict(StockLevel.objects.values_list("sku", "available"))["A"] == 7
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
-from connections.models import CheckRun, SyncRun
+from connections.models import CheckRun, StockReport, SyncRun
 from stores.models import AuditEvent, FileExchangeSettings
 from tests import factories
 from tests.connections.wizard.walk import errors, log_in
@@ -29,6 +31,37 @@ def test_it_shows_all_but_the_password(cast: Cast, rows: Household) -> None:
     for words in ("inv_Plain.csv", "Refused", report, "Plain connection"):
         assert words in page
     assert '<th scope="row">2</th>' in log_in(cast.staff).get(report).content.decode()
+
+
+def test_all_its_reports_are_listed_the_newest_first(
+    cast: Cast, rows: Household, django_assert_max_num_queries: Any
+) -> None:
+    """One page costs the same however many there are; other warehouses' are not on it."""
+    StockReport.objects.bulk_create(
+        StockReport(
+            account=cast.acme,
+            warehouse=rows.warehouse,
+            name=f"inv_{n:03}.csv",
+            size=1,
+            rows=n,
+            state=StockReport.State.APPLIED,
+        )
+        for n in range(120)
+    )
+    elsewhere = factories.warehouse(cast.merchant, code="WH2")
+    StockReport.objects.create(
+        account=cast.acme, warehouse=elsewhere, name="inv_else.csv", size=1
+    )
+    client, there = log_in(cast.staff), url("report_list", rows)
+    names: list[str] = []
+    while there:
+        with django_assert_max_num_queries(7):
+            page = client.get(there)
+        names += [report.name for report in page.context["reports"]]
+        after = page.context["page"].next_after
+        there = after and f"{url('report_list', rows)}?after={after}"
+    newest_first = [f"inv_{n:03}.csv" for n in reversed(range(120))]
+    assert names == [*newest_first, "inv_Plain.csv"]
 
 
 def test_a_new_string_replaces_the_old_one(cast: Cast, rows: Household) -> None:

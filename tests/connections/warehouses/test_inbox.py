@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from connections.models import StockLevel, StockReport
+from connections.models import Alert, Receipt, StockLevel, StockReport
 from connections.warehouses.inbox import REPORT_LIMIT_BYTES, SETTLED_AFTER
 from tests.engine import run_now
 from tests.factories import Line
@@ -90,6 +91,40 @@ def test_a_file_that_is_gone_when_its_turn_comes_stops_no_other(
     run = run_now(quiet_line.stock, "stock_changes")
     assert (run.state, run.counts["files_unfinished"]) == ("succeeded", 1)
     assert skus() == {"C"}
+
+
+@pytest.mark.parametrize("job", ["stock_changes", "orders_status"])
+def test_a_file_that_may_not_be_read_stops_no_other_and_is_read_once_it_may(
+    quiet_line: Line, job: str
+) -> None:
+    """It is no file's fault that its rights are wrong: people hear of it until it is so."""
+    channel, prefix = quiet_line.stock, "inv"
+    good = "sku,facility,available\nC,RENO,3\n"
+    if job == "orders_status":
+        channel, prefix = quiet_line.orders, "rcp"
+        good = "receipt_id,po_number,sku,quantity\nR-1,none,C,3\n"
+    quiet_line.report(f"{prefix}_1.csv", good)
+    quiet_line.report(f"{prefix}_2.csv", good.replace("R-1", "R-2"))
+
+    def refuse(op: str, path: str) -> None:
+        if op == "open_read" and path.endswith("_1.csv"):
+            raise PermissionError(errno.EACCES, path)
+
+    faults = quiet_line.sandbox.warehouse.sftp_faults
+    faults.append(refuse)
+    for _turn in range(2):
+        run = run_now(channel, job)
+        assert (run.state, run.counts["files_unreadable"]) == ("succeeded", 1)
+    reader = StockReport if job == "stock_changes" else Receipt
+    assert reader._default_manager.count() == 1
+    alert = Alert.objects.open().get()
+    assert (alert.code, alert.side, alert.count) == ("file_unreadable", "warehouse", 2)
+    assert alert.detail == f"{prefix}_1.csv"
+    faults.clear()
+    run = run_now(channel, job)
+    assert run.counts["files_read"] == 1
+    assert reader._default_manager.count() == 2
+    assert not Alert.objects.open().exists()
 
 
 @pytest.mark.parametrize(
