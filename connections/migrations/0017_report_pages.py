@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('connections', '0015_parts_of_an_update'),
+        ('connections', '0016_size_seen_there'),
     ]
 
     operations = [
