@@ -354,6 +354,24 @@ MESSAGES: dict[str, Message] = {
         _("Nothing is lost: its figures are sent again in a new file."),
         NOBODY,
     ),
+    "cut_off_missed": Message(
+        _("A stock file missed tonight's sync of Inventory Planner."),
+        _("What is uploaded after the cut-off is read a night later."),
+        _("Nothing is lost. See the connection's status for what held the file up."),
+        STAFF,
+    ),
+    "not_confirmed": Message(
+        _("Inventory Planner does not show what was uploaded."),
+        _(
+            "Its sync skips a file or a row without a word; or another connection "
+            "adds stock to the same variants there."
+        ),
+        _(
+            "Open the file to see which variants differ. Then run a full inventory "
+            "update; it is looked up again after the next sync."
+        ),
+        STAFF,
+    ),
     # --- Orders
     "order_not_ready": Message(
         _("This order is not one to hand over by file just now."),
@@ -453,6 +471,18 @@ EVENTS: dict[str, tuple[str, Text]] = {
             "%(rows)s stock rows uploaded as %(file)s; facilities with the same "
             "warehouse id are added up."
         ),
+    ),
+    "stock_confirmed": (
+        "ok",
+        _("Inventory Planner shows what was uploaded as %(file)s."),
+    ),
+    "stock_not_confirmed": (
+        "bad",
+        _("Inventory Planner does not show what was uploaded as %(file)s."),
+    ),
+    "cut_off_missed": (
+        "warn",
+        _("%(file)s missed the cut-off: tomorrow night's sync reads it."),
     ),
     "order_imported": ("ok", _("Purchase order %(number)s imported.")),
     "order_changed": ("info", _("Purchase order %(number)s changed there.")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol, cast
+from zoneinfo import ZoneInfo
 
 from connections.checks.findings import Finding
 from connections.deliveries.preflight import Sheet
@@ -23,11 +24,36 @@ class StockFile:
     """The stock file of a platform: its rules, and SQL for the columns that we send.
 
     `select` has SQL expressions over `variant_id`, `sku` (the store's), `location_id`,
-    `available` and `changed_at`, by column; sorted by id and location.
+    `available` and `changed_at`, by column; sorted by id and location. `variant` is the
+    column that holds the id.
     """
 
     sheet: Sheet
     select: Mapping[str, str]
+    variant: str
+
+
+@dataclass(frozen=True)
+class Intake:
+    """When a platform takes in what was uploaded, on the clock of schedules, UTC.
+
+    `upload_by`: the last moment for it; `shown_at`: when the figures can be looked up
+    there. `zone`: the one in which its people read these times.
+    """
+
+    upload_by: datetime
+    at: datetime
+    shown_at: datetime
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True)
+class Sold:
+    """A variant as the store knows it, and its stock in all its locations."""
+
+    variant_id: str
+    sku: str
+    available: Decimal
 
 
 class StockTarget(Protocol):
@@ -43,6 +69,20 @@ class StockTarget(Protocol):
 
     def folder(self, store: Store, sftp: Sftp) -> str:
         """Find the folder for stock files; never make one. Raises Problem."""
+
+    def intake(self, store: Store, at: datetime) -> Intake:
+        """The first intake that reads what is uploaded at `at`."""
+
+    def proves(self, store: Store) -> bool:
+        """Say whether it can be asked what it has taken in."""
+
+    def look_up(
+        self, store: Store, variants: Sequence[Sold], deadline: Deadline
+    ) -> Iterator[tuple[Sold, Decimal | None]]:
+        """Yield what it shows of each variant; None: it does not know the variant.
+
+        One of which it cannot tell is left out. Raises WireError, Problem.
+        """
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ CODES: dict[str, Kind] = {
     "order_lines_ambiguous": Kind.NEEDS_PERSON,
     # Found by looking, not by a run that failed.
     "nothing_delivered": Kind.NEEDS_PERSON,
+    "cut_off_missed": Kind.TRANSIENT,
+    "not_confirmed": Kind.NEEDS_PERSON,
     # Ourselves.
     "worker_lost": Kind.TRANSIENT,
     "database_away": Kind.TRANSIENT,

@@ -17,13 +17,15 @@ from connections.runs.jobs import (
     ORDERS_STATUS,
     STOCK_CHANGES,
     STOCK_FULL,
+    STOCK_PROOF,
 )
+from connections.stock import intake, proof, staging, uploads
 from connections.stock import jobs as stock
-from connections.stock import staging, uploads
 
 WORK = {
     STOCK_CHANGES.slug: stock.changes,
     STOCK_FULL.slug: stock.full,
+    STOCK_PROOF.slug: proof.prove,
     ORDERS_IMPORT.slug: orders.import_and_hand_over,
     ORDERS_STATUS.slug: orders.update_status,
 }
@@ -48,6 +50,8 @@ def tick() -> None:
     heartbeat.beat(Heartbeat.Kind.TICK)
     if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
         silence.look()
+    intake.look_for_missed()
+    proof.ask()
     uploads.expire()
     staging.discard_abandoned()
     ConnectionDraft.objects.expired().discard()

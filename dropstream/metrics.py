@@ -145,7 +145,14 @@ def _leases() -> Metric:
 
 def _deliveries() -> Iterable[Metric]:
     given_up = Delivery.objects.filter(state=Delivery.State.UNKNOWN)
+    looked_up = Delivery.objects.filter(proved_at__gt=Now() - timedelta(days=1))
+    proofs = looked_up.order_by().values_list("proof").annotate(Count("pk"))
     return (
+        Metric(
+            "deliveries_proved_last_day",
+            "Files looked up after the platform's intake, by what it shows.",
+            [({"proof": proof}, count) for proof, count in proofs],
+        ),
         Metric(
             "deliveries_stuck",
             "Files that were begun over an hour ago and are not resolved.",

@@ -26,6 +26,7 @@ from stores.secret import Secret
 
 USER_AGENT = "DropStream/1.0 (+purchase orders and stock for Inventory Planner)"
 ORDERS = "/api/v1/purchase-orders"
+VARIANTS = "/api/v1/variants"
 PAGE_ROWS = 100
 PAGE_CAP = 50
 # A far side's id goes into a path: letters and digits only (security.md F5).
@@ -62,6 +63,10 @@ def normalise_status(status: str) -> str:
 
 def same_status(one: str, other: str) -> bool:
     return normalise_status(one) == normalise_status(other)
+
+
+class CannotTellError(Exception):
+    """The API gives no answer to this question; nothing is wrong with it otherwise."""
 
 
 class Client:
@@ -150,6 +155,36 @@ class Client:
         """PATCH the status, verbatim (§2.6)."""
         body = {"purchase-order": {"status": status}}
         self._call("PATCH", _path(external_id), body)
+
+    def in_stock(self, sku: str, variant_id: str) -> Decimal | None:
+        """What it shows of a variant, all warehouses together; None: it knows none.
+
+        A variant's id ends with the one of our file (§2.8); it is asked for by SKU.
+        Raises CannotTellError when the list is not offered, the filter is ignored or
+        the figure is missing; WireError.
+        """
+        params = {"limit": str(PAGE_ROWS), "sku_eqi": sku}
+        try:
+            body = self._call("GET", VARIANTS, params=params)
+        except WireError as error:
+            if error.code == "api_not_found":
+                raise CannotTellError from error
+            raise
+        documents = body.get("variants")
+        if not isinstance(documents, list):
+            raise CannotTellError
+        known = [doc for doc in documents if isinstance(doc, dict)]
+        mine = [
+            doc for doc in known if str(doc.get("id")).endswith(f"_{variant_id}")
+        ] or [doc for doc in known if str(doc.get("sku")).strip() == sku]
+        if not known:
+            return None
+        if len(mine) != 1 or mine[0].get("in_stock") in (None, ""):
+            raise CannotTellError
+        try:
+            return _number(mine[0], "in_stock")
+        except ValueError as error:
+            raise CannotTellError from error
 
     def _page(self, page: int, status: str, *, rows: int) -> dict[str, Any]:
         params = {

@@ -24,13 +24,13 @@ from connections.wire.ssh import Deadline
 from inventory_planner import client, drop
 from inventory_planner.forms import InventoryPlannerForm
 from inventory_planner.models import InventoryPlannerSettings
-from inventory_planner.purchase_orders import PurchaseOrders
+from inventory_planner.purchase_orders import PurchaseOrders, api_access
 from stores import audit
 from stores.models import Account, SSHKey, Store, User
 from stores.secret import Secret
 
 API = "api"
-PLAIN_FIELDS = (
+PLAIN_FIELDS = {
     "ip_account",
     "sftp_endpoint",
     "sftp_port",
@@ -39,7 +39,10 @@ PLAIN_FIELDS = (
     "acknowledgement_status",
     "acknowledge_when",
     "send_received_quantities",
-)
+    "sync_at",
+    "sync_zone",
+    "intake_check",
+}
 
 
 class InventoryPlanner(FlowPlatform):
@@ -60,7 +63,7 @@ class InventoryPlanner(FlowPlatform):
         if row is None:
             row = InventoryPlannerSettings(account_id=store.account_id, store=store)
         endpoint_before = (row.sftp_endpoint, row.sftp_port)
-        for name in PLAIN_FIELDS:
+        for name in PLAIN_FIELDS & answers.keys():  # what was not asked for stays
             setattr(row, name, answers[name])
         if answers["api_key"]:
             row.seal("api_key", answers["api_key"])
@@ -104,10 +107,7 @@ class InventoryPlanner(FlowPlatform):
 
     def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
         row = store.inventory_planner
-        with dialling.readable_secrets():
-            api_key = row.unseal("api_key")
-        access = client.ApiAccess(api_key, row.ip_account)
-        yield _api_finding(access, row.import_status_filter, deadline)
+        yield _api_finding(api_access(row), row.import_status_filter, deadline)
         if not row.sftp_endpoint:
             yield from skipped("endpoint_missing")
             return
@@ -144,7 +144,8 @@ class InventoryPlanner(FlowPlatform):
 
 def _audited(row: InventoryPlannerSettings) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in PLAIN_FIELDS}
-    return values | {"api_key": row.api_key_hint}
+    told = {"api_key": row.api_key_hint, "sync_at": row.sync_at.isoformat("minutes")}
+    return values | told
 
 
 def _api_finding(

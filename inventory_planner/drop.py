@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 from connections import dialling
-from connections.platforms import StockFile
+from connections.models import Schedule
+from connections.models.connection import DAY
+from connections.platforms import Intake, Sold, StockFile
 from connections.problems import Problem
+from connections.runs.rules import Rule, next_slot
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
-from inventory_planner import columns
+from inventory_planner import client, columns
 from inventory_planner.models import InventoryPlannerSettings
+from inventory_planner.purchase_orders import PurchaseOrders, api_access
 from stores.models import Store
 from stores.ssh_keys import current_key
 
@@ -26,7 +33,13 @@ STOCK_FILE = StockFile(
         "REMOVED": "'false'",
         "UPDATED_AT": "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
     },
+    variant="VARIANT_ID",
 )
+
+# A file must be there an hour before the sync (§4.2), and takes its time to get there.
+SYNC_LEAD = timedelta(hours=1, minutes=2)
+# How long a sync takes is not known; it is looked up when it should be over.
+SYNC_TAKES = timedelta(hours=2)
 
 
 class Drop:
@@ -45,6 +58,28 @@ class Drop:
     def folder(self, store: Store, sftp: Sftp) -> str:
         row = store.inventory_planner
         return match_folder(sftp, row.stock_folder)
+
+    def intake(self, store: Store, at: datetime) -> Intake:
+        """Every night at a time of the account (§4.2)."""
+        row = store.inventory_planner
+        zone = row.sync_zone_in_use
+        nightly = Rule(Schedule.Kind.DAILY, DAY, at=row.sync_at)
+        sync = next_slot(nightly, at + SYNC_LEAD, zone)
+        return Intake(sync - SYNC_LEAD, sync, sync + SYNC_TAKES, zone)
+
+    def proves(self, store: Store) -> bool:
+        row = store.inventory_planner
+        is_wanted = row.intake_check == row.IntakeCheck.AFTER_SYNC
+        return is_wanted and PurchaseOrders().missing(store) is None
+
+    def look_up(
+        self, store: Store, variants: Sequence[Sold], deadline: Deadline
+    ) -> Iterator[tuple[Sold, Decimal | None]]:
+        """Ask its API for each variant, by the store's SKU (§2.3)."""
+        with client.Client(api_access(store.inventory_planner), deadline) as api:
+            for variant in variants:
+                with suppress(client.CannotTellError):
+                    yield variant, api.in_stock(variant.sku, variant.variant_id)
 
 
 def access_of(row: InventoryPlannerSettings) -> dialling.SftpAccess:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
@@ -24,6 +26,12 @@ ENDPOINT_ERRORS = {
     "host": _("This is not a host name. It reads like {example}."),
     "port": _("The port after the host name is not a number up to 65535."),
 }
+
+
+def zones() -> list[tuple[str, Any]]:
+    """The time zones that the system knows; blank is the account's own."""
+    names = sorted(available_timezones() - {"localtime", "Factory"})
+    return [("", _("The same as your account's")), *zip(names, names, strict=True)]
 
 
 class InventoryPlannerForm(forms.Form):
@@ -99,6 +107,32 @@ class InventoryPlannerForm(forms.Form):
         initial=InventoryPlannerSettings.SendQuantities.WITH_STATUS,
         help_text=_("Writes how much arrived on each line, before the status."),
     )
+    sync_at = forms.TimeField(
+        label=_("Nightly sync at"),
+        required=False,
+        initial=InventoryPlannerSettings.NIGHTLY,
+        widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"}),
+        help_text=_(
+            "When Inventory Planner reads the uploaded files; two in the night unless "
+            "its support has moved it. They must be there an hour before."
+        ),
+    )
+    sync_zone = forms.ChoiceField(
+        label=_("Time zone of its account"),
+        required=False,
+        choices=zones,
+        help_text=_("The one that is set in Inventory Planner."),
+    )
+    intake_check = forms.ChoiceField(
+        label=_("Check what it has taken in"),
+        required=False,
+        choices=InventoryPlannerSettings.IntakeCheck.choices,
+        initial=InventoryPlannerSettings.IntakeCheck.AFTER_SYNC,
+        help_text=_(
+            "A few of the uploaded variants are looked up by API. Choose Never when "
+            "stock from elsewhere is added to them there."
+        ),
+    )
 
     examples = {
         "api_key": "a1b2c3d4e5…",
@@ -128,6 +162,14 @@ class InventoryPlannerForm(forms.Form):
         ),
     )
 
+    # What has a safe value, and is changed on the store's page when it has to be.
+    store_sections = (
+        (
+            _("Inventory Planner's nightly sync"),
+            ("sync_at", "sync_zone", "intake_check"),
+        ),
+    )
+
     def __init__(self, *args: Any, store: Store | None = None, **kwargs: Any) -> None:
         self.notices: list[str] = []
         super().__init__(*args, **kwargs)
@@ -150,6 +192,13 @@ class InventoryPlannerForm(forms.Form):
                 gettext("Characters that nobody sees were taken out of the API Key.")
             )
         return key
+
+    def clean_sync_at(self) -> time:
+        return self.cleaned_data["sync_at"] or InventoryPlannerSettings.NIGHTLY
+
+    def clean_intake_check(self) -> str:
+        chosen = self.cleaned_data["intake_check"]
+        return chosen or InventoryPlannerSettings.IntakeCheck.AFTER_SYNC
 
     def clean_ip_account(self) -> str:
         typed = self.cleaned_data["ip_account"]

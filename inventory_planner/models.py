@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import time
+from zoneinfo import ZoneInfo
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from stores.models import Store, User
+from stores.models.people import zone_named
 from stores.models.sealed import SealedMixin
 from stores.models.tenant import TenantModel
 
 
 class InventoryPlannerSettings(SealedMixin, TenantModel):
     """One-to-one with the store; the key pair is the store's SSHKey."""
+
+    NIGHTLY = time(2)
 
     class AcknowledgeWhen(models.TextChoices):
         RECEIVED = "received", _("Fully received")
@@ -20,6 +26,10 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
     class SendQuantities(models.TextChoices):
         WITH_STATUS = "with_status", _("When an Acknowledgement Status is set")
         ALWAYS = "always", _("Always")
+        NEVER = "never", _("Never")
+
+    class IntakeCheck(models.TextChoices):
+        AFTER_SYNC = "after_sync", _("After each nightly sync")
         NEVER = "never", _("Never")
 
     store = models.OneToOneField(
@@ -51,6 +61,18 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         max_length=12, choices=SendQuantities, default=SendQuantities.WITH_STATUS
     )
 
+    # When its nightly sync reads the drop (inventory-planner.md §4.2).
+    sync_at = models.TimeField(default=NIGHTLY, db_default=NIGHTLY)
+    sync_zone = models.CharField(
+        max_length=64, blank=True, db_default="", help_text=_("Blank: the account's.")
+    )
+    intake_check = models.CharField(
+        max_length=12,
+        choices=IntakeCheck,
+        default=IntakeCheck.AFTER_SYNC,
+        db_default="after_sync",
+    )
+
     class Meta:
         verbose_name_plural = "Inventory Planner settings"
 
@@ -64,6 +86,10 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         if choice == self.SendQuantities.WITH_STATUS:
             return bool(self.acknowledgement_status.strip())
         return choice == self.SendQuantities.ALWAYS
+
+    @property
+    def sync_zone_in_use(self) -> ZoneInfo:
+        return zone_named(self.sync_zone or self.account.time_zone)
 
     @property
     def username_in_use(self) -> str:

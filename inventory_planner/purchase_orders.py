@@ -14,6 +14,7 @@ from connections.platforms import (
 )
 from connections.wire.ssh import Deadline
 from inventory_planner import client
+from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Store
 
 
@@ -51,9 +52,8 @@ class PurchaseOrders:
 
     def open(self, store: Store, deadline: Deadline) -> OrderSession:
         row = store.inventory_planner
-        with readable_secrets():
-            access = client.ApiAccess(row.unseal("api_key"), row.ip_account)
-        return Session(client.Client(access, deadline), row.import_status_filter)
+        api = client.Client(api_access(row), deadline)
+        return Session(api, row.import_status_filter)
 
     def acknowledgement(self, store: Store) -> Acknowledgement:
         row = store.inventory_planner
@@ -66,3 +66,9 @@ class PurchaseOrders:
 
     def same_status(self, one: str, other: str) -> bool:
         return client.same_status(one, other)
+
+
+def api_access(row: InventoryPlannerSettings) -> client.ApiAccess:
+    """Whose API it is. Raises Problem("secret_unreadable")."""
+    with readable_secrets():
+        return client.ApiAccess(row.unseal("api_key"), row.ip_account)

@@ -92,6 +92,9 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
             state=state,
             first_attempt_at=timezone.now() - timedelta(hours=2),
         )
+    Delivery.objects.filter(name="2.csv").update(
+        proof=Delivery.Proof.CONFIRMED, proved_at=timezone.now()
+    )
     Channel.objects.filter(pk=channel.pk).update(gate_until=timezone.now())
     heartbeat.beat(Heartbeat.Kind.WORKER, "celery@one")
     heartbeat.beat(Heartbeat.Kind.TICK)
@@ -112,6 +115,7 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
         'alerts_open[code="disk_full"]': 1,
         "deliveries_stuck": 1,
         "deliveries_unknown_total": 1,
+        'deliveries_proved_last_day[proof="confirmed"]': 1,
         "workers_alive": 1,
         "broker_up": 1,
         'queue_messages[queue="runs"]': 2,

@@ -59,17 +59,22 @@ def raise_alert(
 
 
 def close_alerts(
-    channel: Channel, *, job: str = "", before: datetime | None = None
+    channel: Channel,
+    *,
+    job: str = "",
+    of_channel: bool = True,
+    before: datetime | None = None,
 ) -> int:
     """Close what a success disproves; returns how many were open. Idempotent.
 
-    `job`: what succeeded; closes its alerts and those of no job. Without it, all of
-    the channel's. `before`: when it started; what was raised since is not disproved.
+    `job`: what succeeded; closes its alerts and, when it speaks for the channel, those
+    of no job. Without it, all of the channel's. `before`: when it started; what was
+    raised since is not disproved.
     One statement in the caller's transaction.
     """
     alerts = Alert.objects.open().filter(channel=channel)
     if job:
-        alerts = alerts.filter(job__in=(job, ""))
+        alerts = alerts.filter(job__in=(job, "") if of_channel else (job,))
     if before is not None:
         alerts = alerts.filter(last_at__lt=before)
     return alerts.update(closed_at=Now())

@@ -38,14 +38,19 @@ def write(delivery: Delivery, pieces: Iterable[bytes]) -> Written:
 
 def read(delivery: Delivery) -> Iterator[bytes]:
     """Yield the file again, chunk by chunk."""
-    chunks = delivery.chunks.values_list("data", flat=True)
     # One query each: a chunk is a megabyte, and a cursor would stay open for as long as
     # the far side takes.
     for n in itertools.count():
-        data = chunks.filter(n=n).first()
-        if data is None:
+        chunk = read_chunk(delivery, n)
+        if chunk is None:
             return
-        yield zlib.decompress(data)
+        yield chunk
+
+
+def read_chunk(delivery: Delivery, n: int) -> bytes | None:
+    """One chunk of the file, or None beyond its end and once the bytes are dropped."""
+    data = delivery.chunks.filter(n=n).values_list("data", flat=True).first()
+    return None if data is None else zlib.decompress(data)
 
 
 def are_kept(delivery: Delivery) -> bool:

@@ -51,6 +51,13 @@ class Delivery(TenantModel):
         STOCK = "stock", _("Stock levels")
         PURCHASE_ORDER = "purchase_order", _("Purchase order")
 
+    class Proof(models.TextChoices):
+        NONE = "", _("Not asked for")
+        WAITING = "waiting", _("Not checked yet")
+        CONFIRMED = "confirmed", _("Confirmed")
+        NOT_CONFIRMED = "not_confirmed", _("Not confirmed")
+        CANNOT_TELL = "cannot_tell", _("Cannot tell")
+
     UNFINISHED = (State.BUILT, State.SENDING, State.CLOSING, State.RENAMING)
 
     connection = models.ForeignKey(
@@ -101,6 +108,17 @@ class Delivery(TenantModel):
     created_at = models.DateTimeField(auto_now_add=True)
     first_attempt_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)
+    upload_by = models.DateTimeField(
+        null=True, help_text=_("The cut-off of the intake that it is meant for.")
+    )
+    # Whether the platform shows what was uploaded; `proof_due_at`: when to look (again).
+    proof = models.CharField(
+        max_length=20, choices=Proof, default=Proof.NONE, db_default="", blank=True
+    )
+    proof_due_at = models.DateTimeField(null=True)
+    proved_at = models.DateTimeField(null=True)
+    # {"asked": 5, "shown": 5, "differ": [[variant, uploaded, shown or null], …]}
+    proof_facts = models.JSONField(default=dict, db_default={})
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -122,6 +140,23 @@ class Delivery(TenantModel):
                 fields=["id"],
                 condition=Q(state="unknown"),
                 name="connections_delivery_unknown",
+            ),
+            # What misses its cut-off; of what the intake is to be looked up.
+            models.Index(
+                fields=["upload_by"],
+                condition=Q(state__in=("built", "sending", "closing", "renaming")),
+                name="connections_delivery_cut_off",
+            ),
+            models.Index(
+                fields=["proof_due_at", "channel"],
+                condition=Q(proof_due_at__isnull=False),
+                name="connections_delivery_to_prove",
+            ),
+            # Metrics: what was looked up lately.
+            models.Index(
+                fields=["proved_at"],
+                condition=Q(proved_at__isnull=False),
+                name="connections_delivery_proved",
             ),
             # In which file a level went out: the first whose bound reaches its number.
             models.Index(

@@ -34,16 +34,7 @@ class RunQuerySet(TenantQuerySet["SyncRun"]):
         by: User | None = None,
     ) -> SyncRun | None:
         """Insert a waiting run; None when one of the job is unfinished already."""
-        run = SyncRun(
-            account_id=channel.account_id,
-            connection_id=channel.connection_id,
-            channel=channel,
-            store_id=channel.connection.store_id,
-            job=job,
-            trigger=trigger,
-            requested_by=by,
-            due_at=due_at,
-        )
+        run = SyncRun.of(channel, job, trigger, due_at=due_at, by=by)
         self.bulk_create([run], ignore_conflicts=True)
         return self.filter(public_id=run.public_id).first()
 
@@ -167,6 +158,28 @@ class SyncRun(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.job} {self.state}"
+
+    @classmethod
+    def of(
+        cls,
+        channel: Channel,
+        job: str,
+        trigger: SyncRun.Trigger,
+        *,
+        due_at: datetime | Combinable,
+        by: User | None = None,
+    ) -> SyncRun:
+        """A waiting run, not stored yet."""
+        return cls(
+            account_id=channel.account_id,
+            connection_id=channel.connection_id,
+            channel=channel,
+            store_id=channel.connection.store_id,
+            job=job,
+            trigger=trigger,
+            requested_by=by,
+            due_at=due_at,
+        )
 
     @property
     def tries(self) -> int:

@@ -15,7 +15,8 @@ class Job:
     """A kind of run. `every_minutes` is its default; None: only by hand.
 
     No rule may make it due more often than every `minimum_minutes`; the table's
-    constraint says the same.
+    constraint says the same. One that does not move data only looks at what others did:
+    it has no rules, and how it ends says nothing of the channel.
     """
 
     slug: str
@@ -26,6 +27,7 @@ class Job:
     minimum_minutes: int
     # Works on settings that a person changed: asked for at once when they are saved.
     on_change: bool = False
+    moves_data: bool = True
 
 
 # Defaults and minimums: dropstream.md §3; labels of Run now: §5 and §6.
@@ -46,6 +48,15 @@ STOCK_FULL = Job(
     every_minutes=None,
     minimum_minutes=24 * 60,
 )
+STOCK_PROOF = Job(
+    "stock_proof",
+    Channel.Type.INVENTORY,
+    _("Intake check"),
+    _("Check intake now"),
+    every_minutes=None,
+    minimum_minutes=24 * 60,
+    moves_data=False,
+)
 ORDERS_IMPORT = Job(
     "orders_import",
     Channel.Type.PURCHASE_ORDERS,
@@ -65,7 +76,8 @@ ORDERS_STATUS = Job(
 )
 
 JOBS = {
-    job.slug: job for job in (STOCK_CHANGES, STOCK_FULL, ORDERS_IMPORT, ORDERS_STATUS)
+    job.slug: job
+    for job in (STOCK_CHANGES, STOCK_FULL, STOCK_PROOF, ORDERS_IMPORT, ORDERS_STATUS)
 }
 
 

@@ -14,8 +14,12 @@ from connections.runs.jobs import JOBS
 def succeeded(run: SyncRun) -> None:
     """Nothing of its job is dead any more, the gate opens, alerts close."""
     _resolve(run)
-    retry.lift(Channel.objects.filter(pk=run.channel_id))
-    ledger.close_alerts(run.channel, job=run.job, before=run.started_at)
+    of_channel = JOBS[run.job].moves_data
+    if of_channel:
+        retry.lift(Channel.objects.filter(pk=run.channel_id))
+    ledger.close_alerts(
+        run.channel, job=run.job, of_channel=of_channel, before=run.started_at
+    )
 
 
 def refused(run: SyncRun) -> None:
@@ -32,11 +36,12 @@ def died(run: SyncRun) -> None:
 
 def alert(run: SyncRun) -> None:
     """Tell people why the run does not get on."""
+    job = JOBS[run.job]
     ledger.raise_alert(
         run.error_code,
         channel=run.channel,
         # One by hand need not come again: any success of the channel will do.
-        job="" if JOBS[run.job].every_minutes is None else run.job,
+        job="" if job.every_minutes is None and job.moves_data else job.slug,
         side=run.error_side,
         detail=run.error_detail,
     )

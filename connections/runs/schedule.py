@@ -173,8 +173,16 @@ def lock_switches(channel: Channel) -> Connection:
     return rows.select_related("account").get(pk=channel.connection_id)
 
 
+def on_clock(at: datetime) -> datetime:
+    """What the clock that the schedules follow shows at a time: itself, but in the demo."""
+    return _DEMO_START + (at - _DEMO_START) * settings.DEMO_CLOCK_SPEED
+
+
+def off_clock(shown: datetime) -> datetime:
+    """When that clock shows a time."""
+    return _DEMO_START + (shown - _DEMO_START) / settings.DEMO_CLOCK_SPEED
+
+
 def _following(rule: Rule, zone: ZoneInfo, after: datetime) -> datetime:
     """The rule's next slot, on the clock that the schedules follow."""
-    speed = settings.DEMO_CLOCK_SPEED
-    shown = _DEMO_START + (after - _DEMO_START) * speed
-    return _DEMO_START + (next_slot(rule, shown, zone) - _DEMO_START) / speed
+    return off_clock(next_slot(rule, on_clock(after), zone))

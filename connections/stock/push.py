@@ -14,7 +14,7 @@ from connections.models import Channel, Delivery, SyncRun
 from connections.platforms import StockFile
 from connections.runs.context import RunContext
 from connections.runs.jobs import STOCK_FULL
-from connections.stock import levels
+from connections.stock import intake, levels
 from stores.models import Warehouse
 
 
@@ -83,6 +83,8 @@ def _build(context: RunContext, file: StockFile, *, full: bool) -> list[Delivery
             entity=Delivery.Entity.STOCK,
             upper_bound=bound,
         )
+        for part in made:
+            intake.aim(part)
         _tell_left_out(context, look)
         if not made:
             # What changed is not sold here; the next push need not look again.
@@ -128,6 +130,7 @@ def _deliver(context: RunContext, files: Sequence[Delivery]) -> None:
 
 def _move_mark(context: RunContext, delivery: Delivery) -> None:
     _reach(context, delivery.upper_bound)
+    intake.await_proof(delivery)
     context.note("stock_sent", file=delivery.name, rows=delivery.rows)
 
 

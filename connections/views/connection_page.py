@@ -15,15 +15,17 @@ from django.views.decorators.http import require_POST, require_safe
 from connections import platforms
 from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
-from connections.runs import queue, switch
+from connections.runs import queue, schedule, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.runs.rules import Rule
+from connections.stock import intake
 from connections.views import alerts
 from connections.views.connection_list import store_relations
-from connections.views.recurrence import in_demo, in_words
+from connections.views.recurrence import cut_off, in_demo, in_words
 from connections.views.status import Recent, connection_status, lines
 from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
+from stores.models import Store
 
 EVENTS_SHOWN = 30
 ORDERS_SHOWN = 20
@@ -57,7 +59,9 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
                 "jobs": [
                     _job_row(line.channel, job, line.runs, completed)
                     for job in jobs_of(line.channel.type)
+                    if job.moves_data
                 ],
+                "cut_off": _cut_off(row.store, line.channel),
             }
             for line in channels
         ],
@@ -170,6 +174,13 @@ def _job_row(
         "outcome": _outcome(run) if run else "",
         "next_at": min(due, default=None),
     }
+
+
+def _cut_off(store: Store, channel: Channel) -> str:
+    """Until when an upload reaches the next intake of the store's platform."""
+    if channel.type != Channel.Type.INVENTORY:
+        return ""
+    return cut_off(intake.following(store, schedule.database_now()))
 
 
 def _completed(connection: Connection) -> dict[tuple[int, str], datetime]:

@@ -18,6 +18,7 @@ from connections import spreadsheet
 from connections.deliveries import bytes as file_bytes
 from connections.messages import NOBODY, Text, explain
 from connections.models import Connection, Delivery, PurchaseOrder
+from connections.runs.jobs import STOCK_PROOF
 from connections.views.downloads import attachment
 from connections.views.paging import page_newest_first
 from connections.views.status import Recent, Status, lines
@@ -69,6 +70,11 @@ MEANS: dict[State, tuple[Text, Text]] = {
         gettext_lazy("That file was not touched; another name was used instead."),
     ),
 }
+# Why nobody can tell whether a file was taken in; codes of failures have their words.
+CANNOT_TELL: dict[str, Text] = {
+    "overtaken": gettext_lazy("All its figures have changed since; see newer files."),
+    "not_shown": gettext_lazy("The API shows no stock of these variants."),
+}
 
 
 @require_safe
@@ -113,6 +119,8 @@ def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
         "took": _took(row),
         "failure": explain(row.error_code) if row.error_code else None,
         "is_kept": file_bytes.are_kept(row),
+        "proof_job": STOCK_PROOF,
+        "cannot_tell": CANNOT_TELL.get(row.proof_facts.get("why", "")),
     }
     return render(request, "deliveries/page.html", context)
 
@@ -142,8 +150,7 @@ def file_status(file: Delivery) -> Status:
     state = State(file.state)
     tone = TONES.get(state, "off")
     if state == State.DELIVERED:
-        by_hand = not file.attempts
-        return Status(tone, _("Downloaded by hand.") if by_hand else _("Uploaded."))
+        return _uploaded(file)
     if state == State.UNKNOWN:
         message = explain("delivery_unknown")
         title = f"{message.happened} {message.means}"
@@ -160,8 +167,23 @@ def file_status(file: Delivery) -> Status:
     return status
 
 
+def _uploaded(file: Delivery) -> Status:
+    """Uploaded is not taken in: that is said only once it was looked up (D18)."""
+    if not file.attempts:
+        return Status("ok", _("Downloaded by hand."))
+    if file.proof == Delivery.Proof.NOT_CONFIRMED:
+        message = explain("not_confirmed")
+        title = f"{message.happened} {message.means}"
+        return Status("bad", title, str(message.do), str(message.owner))
+    if file.proof == Delivery.Proof.CONFIRMED:
+        return Status("ok", _("Uploaded, and confirmed by what is shown there."))
+    return Status("ok", _("Uploaded."))
+
+
 def _get(request: MemberRequest, delivery: str) -> Delivery:
-    rows = Delivery.objects.select_related("connection__store", "connection__warehouse")
+    rows = Delivery.objects.select_related(
+        "channel", "connection__store", "connection__warehouse"
+    )
     return get_or_404(rows, request.user, delivery, Action.MANAGE_CONNECTIONS)
 
 

@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connections.models.connection import DAY
+from connections.platforms import Intake
+from connections.runs import schedule
 from connections.runs.rules import Kind, Rule
 
 
@@ -38,11 +40,30 @@ def interval_in_words(minutes: int) -> str:
     return ngettext("Every hour", "Every %(n)d hours", hours) % {"n": hours}
 
 
+def cut_off(intake: Intake) -> str:
+    """Say until when an upload reaches the next nightly sync, on its account's clock."""
+    words = _("Uploads reach tonight's sync until %(time)s %(zone)s.") % {
+        "time": time_format(intake.upload_by.astimezone(intake.zone), "H:i"),
+        "zone": intake.zone.key,
+    }
+    if settings.DEMO_CLOCK_SPEED == 1:
+        return words
+    left = schedule.off_clock(intake.upload_by) - schedule.database_now()
+    return _("%(words)s (In %(time)s in this demo.)") % {
+        "words": words,
+        "time": _duration(left.total_seconds()),
+    }
+
+
 def in_demo(rule: Rule) -> str:
     """Say how long its interval really is where a demo's clock runs faster; else nothing."""
     if settings.DEMO_CLOCK_SPEED == 1:
         return ""
-    seconds = max(round(rule.every_minutes * 60 / settings.DEMO_CLOCK_SPEED), 1)
+    return _duration(rule.every_minutes * 60 / settings.DEMO_CLOCK_SPEED)
+
+
+def _duration(seconds: float) -> str:
+    seconds = max(round(seconds), 1)
     if seconds < 60:
         return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
     minutes = round(seconds / 60)

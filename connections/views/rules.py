@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -41,6 +41,8 @@ def rules_page(request: MemberRequest, channel: str, job: str) -> HttpResponse:
         Action.MANAGE_CONNECTIONS,
     )
     kind = job_or_404(row, job)
+    if not kind.moves_data:
+        raise Http404
     saved = {
         Rule.of(one): one.next_due_at for one in row.schedules.filter(job=kind.slug)
     }

@@ -84,7 +84,8 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         return redirect("connections:store", store=row.public_id)
     sections = [
         (title, [form[name] for name in names])
-        for title, names in getattr(form, "sections", ())
+        for part in ("sections", "store_sections")
+        for title, names in getattr(form, part, ())
     ]
     context = {
         "nav": "stores",

@@ -281,7 +281,16 @@ class StoreForm(StepForm):
     def reviewed(self) -> list[str]:
         if self["choice"].value() == EXISTING:
             return ["store"]
-        return [name for name in self.fields if name not in ("choice", "store")]
+        asked_later = {
+            name
+            for _title, names in getattr(self, "store_sections", ())
+            for name in names
+        }
+        return [
+            name
+            for name in self.fields
+            if name not in ("choice", "store") and name not in asked_later
+        ]
 
 
 def store_form(slug: str) -> type[StoreForm]:

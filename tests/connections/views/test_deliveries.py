@@ -297,3 +297,32 @@ def test_what_was_dropped_is_said_and_not_offered(
     assert response.status_code == 302
     shown = client.get(response.headers["Location"]).content.decode()
     assert "The content of this file is not kept any more." in shown
+
+
+def test_a_file_that_is_not_confirmed_names_what_differs(
+    client: Client, stock: Channel
+) -> None:
+    """D18: what happened, which variants, and what to do."""
+    file = stock_file(stock, attempts=1)
+    file.proof, file.proved_at = Delivery.Proof.NOT_CONFIRMED, timezone.now()
+    file.proof_due_at = timezone.now() + timedelta(days=1)
+    differ = [["SKU-1", "5", "0"], ["SKU-2", "7", None]]
+    file.proof_facts = {"asked": 3, "shown": 1, "differ": differ}
+    file.save()
+    html = page(client, file)
+    assert "Inventory Planner does not show what was uploaded." in html
+    assert "1 of 3 variants show the uploaded stock" in html
+    assert "SKU-2" in html
+    assert "not known" in html
+    assert "Check intake now" in html
+
+
+def test_a_file_that_was_overtaken_says_why_nobody_can_tell(
+    client: Client, stock: Channel
+) -> None:
+    file = stock_file(stock, attempts=1)
+    file.proof, file.proof_facts = Delivery.Proof.CANNOT_TELL, {"why": "overtaken"}
+    file.save()
+    html = page(client, file)
+    assert "All its figures have changed since" in html
+    assert "Check intake now" not in html
