@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, ClassVar, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -56,6 +57,14 @@ class Sold:
     available: Decimal
 
 
+class Repeat(StrEnum):
+    """Which figures are told again though they have not changed."""
+
+    EACH = "each"  # one that stood still for seven days, and then every seven days
+    ALL = "all"  # every one, once in seven days
+    NEVER = "never"
+
+
 class StockTarget(Protocol):
     """Where a platform takes stock files."""
 
@@ -66,6 +75,9 @@ class StockTarget(Protocol):
 
     def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
         """Log in to the drop. Raises WireError, Problem."""
+
+    def repeat(self, store: Store) -> Repeat:
+        """The store's setting for figures that stand still."""
 
     def folder(self, store: Store, sftp: Sftp) -> str:
         """Find the folder for stock files; never make one. Raises Problem."""

@@ -11,6 +11,7 @@ from connections.views import (
     failed_work,
     inventory,
     keys,
+    next_file,
     orders,
     rules,
     sku,
@@ -65,6 +66,16 @@ urlpatterns = [
         "files/<uuid:delivery>/download/",
         deliveries.delivery_file,
         name="delivery_file",
+    ),
+    path(
+        "connections/<uuid:connection>/next-file/",
+        next_file.preview,
+        name="preview",
+    ),
+    path(
+        "connections/<uuid:connection>/next-file/download/",
+        next_file.preview_file,
+        name="preview_file",
     ),
     path(
         "channels/<uuid:channel>/switch/",

@@ -31,6 +31,7 @@ from stores.secret import Secret
 
 API = "api"
 PLAIN_FIELDS = {
+    "repeat_stock",
     "ip_account",
     "sftp_endpoint",
     "sftp_port",

@@ -11,7 +11,7 @@ from decimal import Decimal
 from connections import dialling
 from connections.models import Schedule
 from connections.models.connection import DAY
-from connections.platforms import Intake, Sold, StockFile
+from connections.platforms import Intake, Repeat, Sold, StockFile
 from connections.problems import Problem
 from connections.runs.rules import Rule, next_slot
 from connections.wire.errors import WireError
@@ -54,6 +54,9 @@ class Drop:
     def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
         row = store.inventory_planner
         return dialling.open_sftp(access_of(row), deadline)
+
+    def repeat(self, store: Store) -> Repeat:
+        return Repeat(store.inventory_planner.repeat_stock)
 
     def folder(self, store: Store, sftp: Sftp) -> str:
         row = store.inventory_planner

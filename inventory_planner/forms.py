@@ -162,8 +162,19 @@ class InventoryPlannerForm(forms.Form):
         ),
     )
 
+    repeat_stock = forms.ChoiceField(
+        label=_("Send unchanged stock again"),
+        required=False,
+        choices=InventoryPlannerSettings.RepeatStock.choices,
+        initial=InventoryPlannerSettings.RepeatStock.EACH,
+        help_text=_(
+            "Heals what was changed or lost in Inventory Planner. It goes with the "
+            "inventory updates."
+        ),
+    )
     # What has a safe value, and is changed on the store's page when it has to be.
     store_sections = (
+        (_("Stock Settings"), ("repeat_stock",)),
         (
             _("Inventory Planner's nightly sync"),
             ("sync_at", "sync_zone", "intake_check"),
@@ -195,6 +206,10 @@ class InventoryPlannerForm(forms.Form):
 
     def clean_sync_at(self) -> time:
         return self.cleaned_data["sync_at"] or InventoryPlannerSettings.NIGHTLY
+
+    def clean_repeat_stock(self) -> str:
+        chosen = self.cleaned_data["repeat_stock"]
+        return chosen or InventoryPlannerSettings.RepeatStock.EACH
 
     def clean_intake_check(self) -> str:
         chosen = self.cleaned_data["intake_check"]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connections.platforms import Repeat
 from stores.models import Store, User
 from stores.models.people import zone_named
 from stores.models.sealed import SealedMixin
@@ -27,6 +28,11 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         WITH_STATUS = "with_status", _("When an Acknowledgement Status is set")
         ALWAYS = "always", _("Always")
         NEVER = "never", _("Never")
+
+    class RepeatStock(models.TextChoices):
+        EACH = Repeat.EACH.value, _("Each figure 7 days after it last changed")
+        ALL = Repeat.ALL.value, _("Everything, once in 7 days")
+        NEVER = Repeat.NEVER.value, _("Never")
 
     class IntakeCheck(models.TextChoices):
         AFTER_SYNC = "after_sync", _("After each nightly sync")
@@ -61,6 +67,12 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         max_length=12, choices=SendQuantities, default=SendQuantities.WITH_STATUS
     )
 
+    repeat_stock = models.CharField(
+        max_length=5,
+        choices=RepeatStock,
+        default=RepeatStock.EACH,
+        db_default=RepeatStock.EACH.value,
+    )
     # When its nightly sync reads the drop (inventory-planner.md §4.2).
     sync_at = models.TimeField(default=NIGHTLY, db_default=NIGHTLY)
     sync_zone = models.CharField(

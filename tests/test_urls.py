@@ -77,6 +77,8 @@ OURS = {
     "delivery_list": Page(GET, STAFF, ids=("connection",)),
     "delivery": Page(GET, STAFF, ids=("delivery",)),
     "delivery_file": Page(POST, STAFF, ids=("delivery",)),
+    "preview": Page(GET, STAFF, ids=("connection",)),
+    "preview_file": Page(POST, STAFF, ids=("connection",)),
     "channel_switch": Page(POST, STAFF, ids=("channel",)),
     "run_now": Page(POST, STAFF, ids=("channel",), more={"job": "orders_import"}),
     "rules": Page(
@@ -362,6 +364,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "switch": ({"on": "0"}, ["connection.disabled"]),
     "delete": ({}, ["connection.deleted"]),
     "delivery_file": ({}, ["delivery.exported"]),
+    "preview_file": ({}, ["next_file.exported"]),
     "channel_switch": ({"on": "0"}, ["channel.disabled"]),
     "run_now": ({}, []),
     "rules": ({"go": "save"}, ["channel.rules"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from datetime import datetime
 
 from connections.deliveries import bytes as file_bytes
 from connections.deliveries.names import new_name
@@ -52,11 +53,12 @@ def build_parts(
     *,
     entity: Delivery.Entity,
     upper_bound: int = 0,
+    repeated_through: datetime | None = None,
 ) -> list[Delivery]:
     """Make the files of an update, all or none, in the caller's (fenced) transaction.
 
     Only rows that `look` lets through; no file when there are none. The last part alone
-    carries the bound, and what was left out: with it the update is complete. Raises
+    carries what it reaches, and what was left out: with it the update is complete. Raises
     Problem("file_invalid").
     """
     made = []
@@ -72,12 +74,14 @@ def build_parts(
         made.append(delivery)
     if made:
         made[-1].upper_bound = upper_bound
+        made[-1].repeated_through = repeated_through
         made[-1].left_out, made[-1].problems = look.left_out, look.problems
     for delivery in made:
         delivery.parts = len(made)
         delivery.save(
             update_fields=[
-                *("rows", "rules", "parts", "upper_bound", "left_out", "problems")
+                *("rows", "rules", "parts", "upper_bound", "repeated_through"),
+                *("left_out", "problems"),
             ]
         )
     return made

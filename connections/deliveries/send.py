@@ -249,7 +249,7 @@ def _end(context: RunContext, delivery: Delivery, state: State) -> None:
             channel=delivery.channel_id,
             entity=delivery.entity,
             subject=delivery.subject,
-        ).update(upper_bound=0)
+        ).update(upper_bound=0, repeated_through=None)
 
 
 def _record(context: RunContext, delivery: Delivery, on_delivered: OnDelivered) -> None:

@@ -93,6 +93,7 @@ class Channel(TenantModel):
     """One kind of data flow, with its own switch.
 
     `sent_through`: the warehouse's change number up to which stock was delivered.
+    `repeated_at`: up to when figures that stood still were told again.
     `gate_until`: nothing of the channel starts by itself before (runs/retry.py).
     """
 
@@ -104,6 +105,7 @@ class Channel(TenantModel):
     type = models.CharField(max_length=30, choices=Type)
     enabled_at = models.DateTimeField(null=True, blank=True)
     sent_through = models.BigIntegerField(default=0)
+    repeated_at = models.DateTimeField(null=True)
     # The gate's state. Defaults in the database too: the version before writes none.
     failures = models.PositiveIntegerField(
         default=0, db_default=0, help_text=_("Transient ones in a row, of any job.")

@@ -92,6 +92,10 @@ class Delivery(TenantModel):
             "Change number that the file reaches; 0 for all but the last part."
         ),
     )
+    repeated_through = models.DateTimeField(
+        null=True,
+        help_text=_("Up to when it tells figures again that stand still; else null."),
+    )
     state = models.CharField(max_length=20, choices=State, default=State.BUILT)
     attempts = models.PositiveIntegerField(default=0)
     # How often the visible step was announced and not refused.

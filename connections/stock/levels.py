@@ -7,6 +7,7 @@ and their downloads all read levels through it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection as database
@@ -188,6 +189,16 @@ _MOVED = """
          LIMIT {limit})
 """
 
+# A figure is told again when a multiple of seven days since its change has gone by since
+# figures were last told again.
+_DUE = """
+    SELECT * FROM ({levels}) level
+    WHERE change_number > {since}
+       OR floor(extract(epoch FROM {now} - changed_at) / {seconds})
+          > floor(greatest(extract(epoch FROM {last} - changed_at), 0) / {seconds})
+    ORDER BY variant_id, location_id
+"""
+
 
 def of_all(connection: Connection) -> sql.Composed:
     """Every level of a connection, by variant id and location.
@@ -239,6 +250,28 @@ def of_changed(connection: Connection, since: int) -> sql.Composed:
     # that was read before, and counts the next time.
     variants = found if len(found) <= NARROW_LIMIT else None
     return _levels(connection, variants=variants, since=since)
+
+
+def of_due(
+    connection: Connection,
+    since: int,
+    *,
+    every: timedelta,
+    last: datetime,
+    now: datetime,
+) -> sql.Composed:
+    """Those above `since`, and those that have stood still; columns as of `of_all`.
+
+    `every`, `last`, `now`: a figure that stands still is due again every so often, and
+    whatever came due before `last` was told. Reads every level.
+    """
+    return sql.SQL(_DUE).format(
+        levels=_levels(connection),
+        since=sql.Literal(since),
+        seconds=sql.Literal(every.total_seconds()),
+        last=sql.Literal(last),
+        now=sql.Literal(now),
+    )
 
 
 def _changed_variants(connection: Connection, since: int, limit: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from connections import platforms
 from connections.alerts.ledger import raise_alert
@@ -11,11 +12,11 @@ from connections.deliveries.preflight import Preflight
 from connections.deliveries.send import Visibility
 from connections.failpoints import failpoint
 from connections.models import Channel, Delivery, SyncRun
-from connections.platforms import StockFile
+from connections.platforms import StockTarget
 from connections.runs.context import RunContext
 from connections.runs.jobs import STOCK_FULL
-from connections.stock import intake, levels
-from stores.models import Warehouse
+from connections.stock import intake
+from connections.stock.plan import plan
 
 
 def push(context: RunContext, *, full: bool) -> None:
@@ -31,7 +32,7 @@ def push(context: RunContext, *, full: bool) -> None:
         context.counts["waiting_for"] = waits_for
         return
     _deliver(context, _unfinished(context))
-    _deliver(context, _build(context, target.file, full=full))
+    _deliver(context, _build(context, target, full=full))
 
 
 def _unfinished(context: RunContext) -> list[Delivery]:
@@ -57,38 +58,28 @@ def _unfinished(context: RunContext) -> list[Delivery]:
     return begun
 
 
-def _build(context: RunContext, file: StockFile, *, full: bool) -> list[Delivery]:
+def _build(context: RunContext, target: StockTarget, *, full: bool) -> list[Delivery]:
     """Commit the next files; none when there is nothing to say."""
-    mark = Channel.objects.values_list("sent_through", flat=True).get(
-        pk=context.channel.pk
-    )
-    # Read before the rows: whatever carries a number up to this bound is visible to the
-    # statement below, so moving the mark to it forgets nothing. A row that is newer is
-    # sent now and once more.
-    bound = Warehouse.objects.values_list("change_number", flat=True).get(
-        pk=context.warehouse.pk
-    )
-    if bound <= mark and not full:
+    repeat = target.repeat(context.store)
+    update = plan(context.channel, context.connection, repeat, full=full)
+    if update is None:
         return []
-    if full or not mark:
-        rows = levels.of_all(context.connection)
-    else:
-        rows = levels.of_changed(context.connection, mark)
-    look = Preflight(file.sheet, tuple(file.select))
+    look = Preflight(target.file.sheet, tuple(target.file.select))
     with context.fenced():
         made = build.build_parts(
             context.channel,
             look,
-            copy.rows(file.select, rows),
+            copy.rows(target.file.select, update.rows),
             entity=Delivery.Entity.STOCK,
-            upper_bound=bound,
+            upper_bound=update.bound,
+            repeated_through=update.repeated_through,
         )
         for part in made:
             intake.aim(part)
         _tell_left_out(context, look)
         if not made:
             # What changed is not sold here; the next push need not look again.
-            _reach(context, bound)
+            _reach(context, update.bound, update.repeated_through)
             return []
     failpoint("delivery.built")
     return made
@@ -129,12 +120,13 @@ def _deliver(context: RunContext, files: Sequence[Delivery]) -> None:
 
 
 def _move_mark(context: RunContext, delivery: Delivery) -> None:
-    _reach(context, delivery.upper_bound)
+    _reach(context, delivery.upper_bound, delivery.repeated_through)
     intake.await_proof(delivery)
     context.note("stock_sent", file=delivery.name, rows=delivery.rows)
 
 
-def _reach(context: RunContext, bound: int) -> None:
-    Channel.objects.filter(pk=context.channel.pk, sent_through__lt=bound).update(
-        sent_through=bound
-    )
+def _reach(context: RunContext, bound: int, repeated_through: datetime | None) -> None:
+    channel = Channel.objects.filter(pk=context.channel.pk)
+    channel.filter(sent_through__lt=bound).update(sent_through=bound)
+    if repeated_through is not None:
+        channel.update(repeated_at=repeated_through)

@@ -169,6 +169,7 @@ def _job_row(
     run = runs.get(job.slug)
     return {
         "job": job,
+        "previews": channel.type == Channel.Type.INVENTORY,
         "rules": [{"words": in_words(rule), "demo": in_demo(rule)} for rule in rules],
         "completed_at": completed.get((channel.pk, job.slug)),
         "outcome": _outcome(run) if run else "",

@@ -75,9 +75,9 @@ def mark_before_delivery() -> None:
     build = push._build
 
     def build_and_mark(
-        context: RunContext, file: platforms.StockFile, *, full: bool
+        context: RunContext, target: platforms.StockTarget, *, full: bool
     ) -> list[Delivery]:
-        made = build(context, file, full=full)
+        made = build(context, target, full=full)
         if made:
             Channel.objects.filter(pk=context.channel.pk).update(
                 sent_through=made[-1].upper_bound

@@ -1,0 +1,71 @@
+"""Say what the next update of a channel tells, and why; a push and a preview ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from psycopg import sql
+
+from connections.models import Channel, Connection
+from connections.platforms import Repeat
+from connections.runs.schedule import database_now
+from connections.stock import levels
+from stores.models import Warehouse
+
+# The 7-day rule and the weekly file (dropstream.md §5, inventory-planner.md §4.6).
+STANDS_STILL = timedelta(days=7)
+# Looking for what stood still reads every level: not at each run.
+LOOK_EVERY = timedelta(days=1)
+
+
+class Why(Enum):
+    """Which levels an update tells."""
+
+    ASKED = "asked"  # all: a full update
+    FIRST = "first"  # all: nothing was sent yet
+    WEEKLY = "weekly"  # all: seven days have gone by
+    STANDS_STILL = "stands_still"  # what changed, and what stood still for long
+    CHANGES = "changes"  # what changed
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is to be told: rows, and what is reached when they are there."""
+
+    why: Why
+    rows: sql.Composed
+    bound: int
+    # Set when figures that stand still are told again.
+    repeated_through: datetime | None = None
+
+
+def plan(
+    channel: Channel, connection: Connection, repeat: Repeat, *, full: bool
+) -> Update | None:
+    """Find what there is to say; None when nothing is."""
+    mark, repeated_at = Channel.objects.values_list("sent_through", "repeated_at").get(
+        pk=channel.pk
+    )
+    # Read before the rows: whatever carries a number up to this bound is visible to the
+    # statement below, so moving the mark to it forgets nothing. A row that is newer is
+    # sent now and once more.
+    bound = Warehouse.objects.values_list("change_number", flat=True).get(
+        pk=connection.warehouse_id
+    )
+    now, last = database_now(), repeated_at or connection.created_at
+    to_all = {
+        Why.ASKED: full,
+        Why.FIRST: bound > mark == 0,
+        Why.WEEKLY: repeat is Repeat.ALL and now - last >= STANDS_STILL,
+    }
+    for why, holds in to_all.items():
+        if holds:
+            return Update(why, levels.of_all(connection), bound, now)
+    if repeat is Repeat.EACH and now - last >= LOOK_EVERY:
+        due = levels.of_due(connection, mark, every=STANDS_STILL, last=last, now=now)
+        return Update(Why.STANDS_STILL, due, bound, now)
+    if bound > mark:
+        return Update(Why.CHANGES, levels.of_changed(connection, mark), bound)
+    return None
