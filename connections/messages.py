@@ -316,14 +316,26 @@ MESSAGES: dict[str, Message] = {
         _("Ask the warehouse to let our log-in read what it puts into its folder."),
         WAREHOUSE,
     ),
+    "stock_not_reported": Message(
+        _("The warehouse has not reported any stock yet."),
+        _("There are no variants to tell Inventory Planner of; nothing was sent."),
+        _("Send master data again once stock was reported."),
+        WAREHOUSE,
+    ),
+    "vendor_currency_missing": Message(
+        _("The currency of the placeholder vendor is not set yet."),
+        _("Inventory Planner takes no warehouses and variants without a vendor."),
+        _("Add the currency to the store."),
+        STAFF,
+    ),
     "stock_folder_unknown": Message(
-        _("The folder for stock files was not found at Inventory Planner."),
+        _("The folder for one of our files was not found at Inventory Planner."),
         _("A file in a wrong folder would vanish silently, so nothing was sent."),
         _("Compare the folder names in the details with the store's stock folder."),
         STAFF,
     ),
     "stock_rows_left_out": Message(
-        _("Some stock rows were left out of a file."),
+        _("Some rows were left out of a file."),
         _(
             "Inventory Planner would have dropped them in silence; the others were sent."
         ),
@@ -483,6 +495,10 @@ EVENTS: dict[str, tuple[str, Text]] = {
     "cut_off_missed": (
         "warn",
         _("%(file)s missed the cut-off: tomorrow night's sync reads it."),
+    ),
+    "master_data_sent": (
+        "ok",
+        _("%(rows)s rows of master data uploaded as %(file)s."),
     ),
     "order_imported": ("ok", _("Purchase order %(number)s imported.")),
     "order_changed": ("info", _("Purchase order %(number)s changed there.")),

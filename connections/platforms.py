@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from connections.checks.findings import Finding
 from connections.deliveries.preflight import Sheet
-from connections.models import Channel
+from connections.models import Channel, Delivery
 from connections.wire.sftp import Sftp
 from connections.wire.ssh import Deadline
 from stores import platforms
@@ -65,6 +65,18 @@ class Repeat(StrEnum):
     NEVER = "never"
 
 
+@dataclass(frozen=True)
+class MasterFile:
+    """A file of what stock refers to: its rules, and SQL for the columns that we send.
+
+    Over `location_id` and `name` of a warehouse; nothing of the one vendor; `variant_id`,
+    `sku` (the store's), `title` and `changed_at` of a variant. Sorted by the id.
+    """
+
+    sheet: Sheet
+    select: Mapping[str, str]
+
+
 class StockTarget(Protocol):
     """Where a platform takes stock files."""
 
@@ -79,8 +91,14 @@ class StockTarget(Protocol):
     def repeat(self, store: Store) -> Repeat:
         """The store's setting for figures that stand still."""
 
-    def folder(self, store: Store, sftp: Sftp) -> str:
-        """Find the folder for stock files; never make one. Raises Problem."""
+    def sends_master_data_first(self, store: Store) -> bool:
+        """Say whether what stock refers to goes before the first stock file."""
+
+    def master_data(self, store: Store) -> Mapping[Delivery.Entity, MasterFile]:
+        """The files of what stock refers to, by Delivery.MASTER_DATA. Raises Problem."""
+
+    def folder(self, store: Store, sftp: Sftp, entity: Delivery.Entity) -> str:
+        """Find the folder for a kind of files; never make one. Raises Problem."""
 
     def intake(self, store: Store, at: datetime) -> Intake:
         """The first intake that reads what is uploaded at `at`."""

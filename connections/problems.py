@@ -21,6 +21,8 @@ CODES: dict[str, Kind] = {
     # Files for and from far sides.
     "report_refused": Kind.NEEDS_PERSON,
     "file_unreadable": Kind.NEEDS_PERSON,
+    "stock_not_reported": Kind.NEEDS_PERSON,
+    "vendor_currency_missing": Kind.NEEDS_PERSON,
     "stock_folder_unknown": Kind.NEEDS_PERSON,
     "stock_rows_left_out": Kind.NEEDS_PERSON,
     "file_invalid": Kind.BUG,

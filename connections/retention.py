@@ -39,7 +39,7 @@ def _files(before: datetime, batch: int) -> QuerySet[Any]:
     """
     return file_bytes.oldest(
         Delivery.objects.filter(
-            entity=Delivery.Entity.STOCK,
+            entity__in=(Delivery.Entity.STOCK, *Delivery.MASTER_DATA),
             state=Delivery.State.DELIVERED,
             delivered_at__lt=before,
         ),

@@ -17,6 +17,7 @@ from connections.runs.jobs import (
     ORDERS_STATUS,
     STOCK_CHANGES,
     STOCK_FULL,
+    STOCK_MASTER_DATA,
     STOCK_PROOF,
 )
 from connections.stock import intake, proof, staging, uploads
@@ -25,6 +26,7 @@ from connections.stock import jobs as stock
 WORK = {
     STOCK_CHANGES.slug: stock.changes,
     STOCK_FULL.slug: stock.full,
+    STOCK_MASTER_DATA.slug: stock.master_data,
     STOCK_PROOF.slug: proof.prove,
     ORDERS_IMPORT.slug: orders.import_and_hand_over,
     ORDERS_STATUS.slug: orders.update_status,

@@ -116,6 +116,11 @@ urlpatterns = [
     path("stores/", stores.store_list, name="store_list"),
     path("stores/<uuid:store>/", stores.store_page, name="store"),
     path("stores/<uuid:store>/key.pub", keys.store_key, name="store_key"),
+    path(
+        "stores/<uuid:store>/master-data/",
+        stores.store_master_data,
+        name="store_master_data",
+    ),
     path("stores/<uuid:store>/test/", stores.store_test, name="store_test"),
     path("warehouses/<uuid:warehouse>/", warehouses.warehouse_page, name="warehouse"),
     path(

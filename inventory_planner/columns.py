@@ -19,6 +19,50 @@ def _optional(*names: str, kind: Kind = Kind.TEXT) -> tuple[Column, ...]:
     return tuple(Column(name, kind, required=False, blank=True) for name in names)
 
 
+WAREHOUSE = Sheet(
+    prefix="warehouse",
+    columns=(
+        Column("WAREHOUSE_ID"),
+        Column("DISPLAY_NAME"),
+        _UPDATED_AT,
+        _REMOVED,
+        *_optional("CURRENCY", kind=Kind.CURRENCY),
+        *_optional("BILLING_ADDRESS", "SHIPPING_ADDRESS"),
+    ),
+    key=("WAREHOUSE_ID",),
+    version=VERSION,
+)
+VENDOR = Sheet(
+    prefix="vendor",
+    columns=(
+        Column("VENDOR_ID"),
+        Column("DISPLAY_NAME"),
+        Column("CURRENCY", Kind.CURRENCY),
+        _REMOVED,
+        _UPDATED_AT,
+        *_optional("DISCOUNT", "TAX", kind=Kind.NUMBER),
+        *_optional("EMAIL", "VENDOR_ADDRESS"),
+    ),
+    key=("VENDOR_ID",),
+    version=VERSION,
+)
+VARIANT = Sheet(
+    prefix="variant",
+    columns=(
+        Column("VARIANT_ID"),
+        Column("SKU"),
+        Column("TITLE"),
+        Column("BARCODE"),
+        Column("PRODUCT_ID"),
+        Column("PRICE", Kind.NUMBER),
+        Column("CREATED_AT", Kind.TIMESTAMP),
+        _UPDATED_AT,
+        _REMOVED,
+        *_optional("TYPE", "IMAGE", "HANDLE"),
+    ),
+    key=("VARIANT_ID",),
+    version=VERSION,
+)
 STOCK = Sheet(
     prefix="variant_warehouse",
     columns=(

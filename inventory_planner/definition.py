@@ -32,6 +32,8 @@ from stores.secret import Secret
 API = "api"
 PLAIN_FIELDS = {
     "repeat_stock",
+    "master_data",
+    "vendor_currency",
     "ip_account",
     "sftp_endpoint",
     "sftp_port",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from psycopg import sql
+
 from connections import dialling
-from connections.models import Schedule
+from connections.models import Delivery, Schedule
 from connections.models.connection import DAY
-from connections.platforms import Intake, Repeat, Sold, StockFile
+from connections.platforms import Intake, MasterFile, Repeat, Sold, StockFile
 from connections.problems import Problem
 from connections.runs.rules import Rule, next_slot
 from connections.wire.errors import WireError
@@ -42,6 +44,61 @@ SYNC_LEAD = timedelta(hours=1, minutes=2)
 SYNC_TAKES = timedelta(hours=2)
 
 
+# §4.3; the one for stock is a setting of the store.
+FOLDERS = {
+    Delivery.Entity.WAREHOUSE: "warehouse",
+    Delivery.Entity.VENDOR: "vendor",
+    Delivery.Entity.VARIANT: "variant",
+}
+_NOW = "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+
+
+def display(text: str) -> str:
+    """SQL for a text that people read: cut where an id would be refused (§4.4)."""
+    return rf"left(regexp_replace({text}, '[\x01-\x1f\x7f]', ' ', 'g'), 256)"
+
+
+WAREHOUSE_FILE = MasterFile(
+    sheet=columns.WAREHOUSE,
+    select={
+        "WAREHOUSE_ID": "location_id",
+        "DISPLAY_NAME": display("name"),
+        "UPDATED_AT": _NOW,
+        "REMOVED": "'false'",
+    },
+)
+# Every required cell has a value, for nobody knows what an empty one does (§4.4): where
+# we have none of a variant's, its own id, and no price.
+VARIANT_FILE = MasterFile(
+    sheet=columns.VARIANT,
+    select={
+        "VARIANT_ID": "variant_id",
+        "SKU": "sku",
+        "TITLE": display("title"),
+        "BARCODE": "variant_id",
+        "PRODUCT_ID": "variant_id",
+        "PRICE": "0",
+        "CREATED_AT": "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+        "UPDATED_AT": _NOW,
+        "REMOVED": "'false'",
+    },
+)
+
+
+def vendor_file(currency: str) -> MasterFile:
+    """The placeholder vendor: at least one must be there, and we know of none (§4.6)."""
+    return MasterFile(
+        sheet=columns.VENDOR,
+        select={
+            "VENDOR_ID": "'DROPSTREAM'",
+            "DISPLAY_NAME": "'Placeholder (DropStream)'",
+            "CURRENCY": sql.Literal(currency).as_string(),
+            "REMOVED": "'false'",
+            "UPDATED_AT": _NOW,
+        },
+    )
+
+
 class Drop:
     """The stock half of the platform."""
 
@@ -58,9 +115,23 @@ class Drop:
     def repeat(self, store: Store) -> Repeat:
         return Repeat(store.inventory_planner.repeat_stock)
 
-    def folder(self, store: Store, sftp: Sftp) -> str:
+    def sends_master_data_first(self, store: Store) -> bool:
         row = store.inventory_planner
-        return match_folder(sftp, row.stock_folder)
+        return bool(row.master_data == row.MasterData.FIRST)
+
+    def master_data(self, store: Store) -> Mapping[Delivery.Entity, MasterFile]:
+        currency = store.inventory_planner.vendor_currency
+        if not currency:
+            raise Problem("vendor_currency_missing")
+        return {
+            Delivery.Entity.WAREHOUSE: WAREHOUSE_FILE,
+            Delivery.Entity.VENDOR: vendor_file(currency),
+            Delivery.Entity.VARIANT: VARIANT_FILE,
+        }
+
+    def folder(self, store: Store, sftp: Sftp, entity: Delivery.Entity) -> str:
+        row = store.inventory_planner
+        return match_folder(sftp, FOLDERS.get(entity, row.stock_folder))
 
     def intake(self, store: Store, at: datetime) -> Intake:
         """Every night at a time of the account (§4.2)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from typing import Any
 from zoneinfo import available_timezones
@@ -140,6 +141,7 @@ class InventoryPlannerForm(forms.Form):
         "sftp_endpoint": ENDPOINT_EXAMPLE,
         "import_status_filter": "ORDERED",
         "acknowledgement_status": "CLOSED",
+        "vendor_currency": "EUR",
     }
     when_blank = {
         "api_key": _("needed before orders flow"),
@@ -147,6 +149,7 @@ class InventoryPlannerForm(forms.Form):
         "sftp_endpoint": _("may come later; stock waits for it"),
         "import_status_filter": _("blank imports every order"),
         "acknowledgement_status": _("blank sets nothing"),
+        "vendor_currency": _("needed before master data is sent"),
     }
     secrets = ("api_key",)
     sections = (
@@ -172,9 +175,28 @@ class InventoryPlannerForm(forms.Form):
             "inventory updates."
         ),
     )
+    master_data = forms.ChoiceField(
+        label=_("Warehouses, vendors and variants"),
+        required=False,
+        choices=InventoryPlannerSettings.MasterData.choices,
+        initial=InventoryPlannerSettings.MasterData.KEPT,
+        help_text=_("Inventory Planner drops the stock of what it does not know."),
+    )
+    vendor_currency = forms.CharField(
+        label=_("Currency of the placeholder vendor"),
+        required=False,
+        max_length=3,
+        help_text=_(
+            "Inventory Planner needs at least one vendor; DropStream knows of none and "
+            "sends a placeholder in this currency."
+        ),
+    )
     # What has a safe value, and is changed on the store's page when it has to be.
     store_sections = (
-        (_("Stock Settings"), ("repeat_stock",)),
+        (
+            _("Stock Settings"),
+            ("repeat_stock", "master_data", "vendor_currency"),
+        ),
         (
             _("Inventory Planner's nightly sync"),
             ("sync_at", "sync_zone", "intake_check"),
@@ -206,6 +228,23 @@ class InventoryPlannerForm(forms.Form):
 
     def clean_sync_at(self) -> time:
         return self.cleaned_data["sync_at"] or InventoryPlannerSettings.NIGHTLY
+
+    def clean_master_data(self) -> str:
+        chosen = self.cleaned_data["master_data"]
+        return chosen or InventoryPlannerSettings.MasterData.KEPT
+
+    def clean_vendor_currency(self) -> str:
+        currency: str = self.cleaned_data["vendor_currency"].strip().upper()
+        if currency and not re.fullmatch("[A-Z]{3}", currency):
+            raise forms.ValidationError(
+                _("A currency is three letters, for example EUR.")
+            )
+        first = InventoryPlannerSettings.MasterData.FIRST
+        if not currency and self.cleaned_data.get("master_data") == first:
+            raise forms.ValidationError(
+                _("Enter the currency: master data cannot be sent without a vendor.")
+            )
+        return currency
 
     def clean_repeat_stock(self) -> str:
         chosen = self.cleaned_data["repeat_stock"]

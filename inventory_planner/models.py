@@ -29,6 +29,10 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         ALWAYS = "always", _("Always")
         NEVER = "never", _("Never")
 
+    class MasterData(models.TextChoices):
+        KEPT = "kept", _("Is kept in Inventory Planner; send none")
+        FIRST = "first", _("Send it before the first stock file")
+
     class RepeatStock(models.TextChoices):
         EACH = Repeat.EACH.value, _("Each figure 7 days after it last changed")
         ALL = Repeat.ALL.value, _("Everything, once in 7 days")
@@ -67,6 +71,14 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         max_length=12, choices=SendQuantities, default=SendQuantities.WITH_STATUS
     )
 
+    master_data = models.CharField(
+        max_length=5,
+        choices=MasterData,
+        default=MasterData.KEPT,
+        db_default=MasterData.KEPT.value,
+    )
+    # ISO 4217; of the placeholder vendor. Blank: not told, so no master data is sent.
+    vendor_currency = models.CharField(max_length=3, blank=True, db_default="")
     repeat_stock = models.CharField(
         max_length=5,
         choices=RepeatStock,

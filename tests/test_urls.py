@@ -98,6 +98,7 @@ OURS = {
     "alert_dismiss": Page(POST, STAFF, ids=("alert",)),
     "store": Page(("GET", "HEAD", "POST"), EVERYBODY, ids=("store",)),
     "store_key": Page(GET, EVERYBODY, ids=("store",)),
+    "store_master_data": Page(POST, STAFF, ids=("store",)),
     "store_test": Page(POST, EVERYBODY, ids=("store",)),
     "warehouse": Page(("GET", "HEAD", "POST"), STAFF, ids=("warehouse",)),
     "warehouse_test": Page(POST, STAFF, ids=("warehouse",)),
@@ -381,6 +382,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["store.renamed", "store.settings"],
     ),
+    "store_master_data": ({}, []),
     "store_test": ({}, []),
     "warehouse": (
         {"connection_string": "sftp://me:new-word@other.example.com"},

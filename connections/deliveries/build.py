@@ -52,6 +52,7 @@ def build_parts(
     rows: Iterable[bytes],
     *,
     entity: Delivery.Entity,
+    subject: str = "",
     upper_bound: int = 0,
     repeated_through: datetime | None = None,
 ) -> list[Delivery]:
@@ -66,6 +67,7 @@ def build_parts(
         delivery = build(
             channel,
             entity=entity,
+            subject=subject,
             prefix=look.sheet.prefix,
             pieces=itertools.chain([look.header_line], part),
             part=number,

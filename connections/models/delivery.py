@@ -49,6 +49,9 @@ class Delivery(TenantModel):
 
     class Entity(models.TextChoices):
         STOCK = "stock", _("Stock levels")
+        WAREHOUSE = "warehouse", _("Warehouses")
+        VENDOR = "vendor", _("Vendors")
+        VARIANT = "variant", _("Variants")
         PURCHASE_ORDER = "purchase_order", _("Purchase order")
 
     class Proof(models.TextChoices):
@@ -58,6 +61,8 @@ class Delivery(TenantModel):
         NOT_CONFIRMED = "not_confirmed", _("Not confirmed")
         CANNOT_TELL = "cannot_tell", _("Cannot tell")
 
+    # What stock refers to; in the order in which it must be known there.
+    MASTER_DATA = (Entity.WAREHOUSE, Entity.VENDOR, Entity.VARIANT)
     UNFINISHED = (State.BUILT, State.SENDING, State.CLOSING, State.RENAMING)
 
     connection = models.ForeignKey(
@@ -67,7 +72,7 @@ class Delivery(TenantModel):
     store = models.ForeignKey(Store, models.CASCADE, related_name="deliveries")
     entity = models.CharField(max_length=20, choices=Entity)
     # Several orders may wait at once; each is a delivery of its own (the order's id).
-    # Stock has one subject: "".
+    # Stock has one subject: "". Master data has the errand that asked for it.
     subject = models.CharField(max_length=64, blank=True)
     # A large update is cut into parts, which are made together and sent in order.
     part = models.PositiveIntegerField(default=1, db_default=1)

@@ -28,6 +28,13 @@ class Job:
     # Works on settings that a person changed: asked for at once when they are saved.
     on_change: bool = False
     moves_data: bool = True
+    # Asked for on a page of its own, where it says what it does: no rules either.
+    by_request: bool = False
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether people set when it comes due, on its channel's card."""
+        return self.moves_data and not self.by_request
 
 
 # Defaults and minimums: dropstream.md §3; labels of Run now: §5 and §6.
@@ -47,6 +54,15 @@ STOCK_FULL = Job(
     _("Full inventory update"),
     every_minutes=None,
     minimum_minutes=24 * 60,
+)
+STOCK_MASTER_DATA = Job(
+    "stock_master_data",
+    Channel.Type.INVENTORY,
+    _("Master data"),
+    _("Send master data"),
+    every_minutes=None,
+    minimum_minutes=24 * 60,
+    by_request=True,
 )
 STOCK_PROOF = Job(
     "stock_proof",
@@ -77,7 +93,14 @@ ORDERS_STATUS = Job(
 
 JOBS = {
     job.slug: job
-    for job in (STOCK_CHANGES, STOCK_FULL, STOCK_PROOF, ORDERS_IMPORT, ORDERS_STATUS)
+    for job in (
+        STOCK_CHANGES,
+        STOCK_FULL,
+        STOCK_MASTER_DATA,
+        STOCK_PROOF,
+        ORDERS_IMPORT,
+        ORDERS_STATUS,
+    )
 }
 
 

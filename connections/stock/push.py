@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from connections import platforms
-from connections.alerts.ledger import raise_alert
-from connections.deliveries import build, copy, send
+from connections.deliveries import build, copy
 from connections.deliveries.preflight import Preflight
-from connections.deliveries.send import Visibility
 from connections.failpoints import failpoint
-from connections.models import Channel, Delivery, SyncRun
+from connections.models import Channel, Delivery
 from connections.platforms import StockTarget
 from connections.runs.context import RunContext
-from connections.runs.jobs import STOCK_FULL
-from connections.stock import intake
+from connections.stock import intake, master_data
+from connections.stock.deliver import deliver, tell_left_out
 from connections.stock.plan import plan
 
 
@@ -31,8 +28,14 @@ def push(context: RunContext, *, full: bool) -> None:
         # once when it is there (D17).
         context.counts["waiting_for"] = waits_for
         return
-    _deliver(context, _unfinished(context))
-    _deliver(context, _build(context, target, full=full))
+
+    def record(delivery: Delivery) -> None:
+        _move_mark(context, delivery)
+
+    deliver(context, _unfinished(context), record)
+    if target.sends_master_data_first(context.store):
+        master_data.send_first(context)
+    deliver(context, _build(context, target, full=full), record)
 
 
 def _unfinished(context: RunContext) -> list[Delivery]:
@@ -76,47 +79,13 @@ def _build(context: RunContext, target: StockTarget, *, full: bool) -> list[Deli
         )
         for part in made:
             intake.aim(part)
-        _tell_left_out(context, look)
+        tell_left_out(context, look)
         if not made:
             # What changed is not sold here; the next push need not look again.
             _reach(context, update.bound, update.repeated_through)
             return []
     failpoint("delivery.built")
     return made
-
-
-def _tell_left_out(context: RunContext, look: Preflight) -> None:
-    """Alert until a full update finds nothing: a change alone looks at few rows."""
-    if not look.left_out:
-        return
-    context.count("rows_left_out", look.left_out)
-    raise_alert(
-        "stock_rows_left_out",
-        channel=context.channel,
-        job=STOCK_FULL.slug,
-        side=SyncRun.Side.STORE,
-        detail=look.in_words(),
-    )
-
-
-def _deliver(context: RunContext, files: Sequence[Delivery]) -> None:
-    """Send the parts of an update in order, over one session."""
-    if not files:
-        return
-    target = platforms.stock_target(context.store)
-    size = sum(delivery.size for delivery in files)
-    with target.open(context.store, context.deadline(size)) as sftp:
-        for delivery in files:
-            send.send(
-                context,
-                delivery,
-                sftp,
-                folder=delivery.folder or target.folder(context.store, sftp),
-                visibility=Visibility.ON_CLOSE,
-                on_delivered=lambda done: _move_mark(context, done),
-            )
-            context.count("files_sent")
-            context.count("rows_sent", delivery.rows)
 
 
 def _move_mark(context: RunContext, delivery: Delivery) -> None:

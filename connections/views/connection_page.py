@@ -59,7 +59,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
                 "jobs": [
                     _job_row(line.channel, job, line.runs, completed)
                     for job in jobs_of(line.channel.type)
-                    if job.moves_data
+                    if job.has_rules
                 ],
                 "cut_off": _cut_off(row.store, line.channel),
             }

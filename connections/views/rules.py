@@ -41,7 +41,7 @@ def rules_page(request: MemberRequest, channel: str, job: str) -> HttpResponse:
         Action.MANAGE_CONNECTIONS,
     )
     kind = job_or_404(row, job)
-    if not kind.moves_data:
+    if not kind.has_rules:
         raise Http404
     saved = {
         Rule.of(one): one.next_due_at for one in row.schedules.filter(job=kind.slug)

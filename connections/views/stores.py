@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -20,8 +20,11 @@ from django.views.decorators.http import (
 
 from connections import platforms
 from connections.checks import execute as checks
-from connections.models import Alert, CheckRun, SyncRun
+from connections.messages import explain
+from connections.models import Alert, Channel, CheckRun, Delivery, SyncRun
+from connections.problems import Problem
 from connections.runs import queue
+from connections.runs.jobs import STOCK_MASTER_DATA
 from connections.views import alerts
 from connections.views.connection_list import store_relations
 from connections.views.paging import page_by_name, search_of
@@ -96,6 +99,7 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         "key": ssh_keys.current_key(row),
         "kept": platform.secret_hints(row),
         "missing": _missing(row),
+        "master_data": _master_data(row),
         "check": row.checks.filter(requested_by=request.user).first(),
         "connections": list(row.connections.all()),
         "alerts": alerts.lines(_alerts(row)),
@@ -103,6 +107,31 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         "may_approve": may(request.user, Action.APPROVE_HOST_KEY),
     }
     return render(request, "stores/page.html", context)
+
+
+@require_POST
+@member_required
+def store_master_data(request: MemberRequest, store: str) -> HttpResponse:
+    """Send warehouses, vendors and variants over each of the store's connections."""
+    row = get_or_404(
+        Store.objects.all(), request.user, store, Action.MANAGE_CONNECTIONS
+    )
+    channels = Channel.objects.live().filter(
+        connection__store=row, type=Channel.Type.INVENTORY
+    )
+    begun = [
+        queue.enqueue(
+            channel, STOCK_MASTER_DATA, SyncRun.Trigger.PERSON, by=request.user
+        )
+        for channel in channels.select_related("connection")
+    ]
+    if not begun:
+        messages.warning(request, _("Nothing runs while it is off. Turn it on first."))
+    elif any(begun):
+        messages.success(request, _("Master data: queued. It starts in a moment."))
+    else:
+        messages.info(request, _("Master data: already on its way."))
+    return redirect("connections:store", store=row.public_id)
 
 
 @require_POST
@@ -154,6 +183,21 @@ def _alerts(store: Store) -> QuerySet[Alert]:
     """What is wrong on the store's side of its connections."""
     rows = Alert.objects.open().filter(connection__store=store, side=SyncRun.Side.STORE)
     return rows.select_related(*alerts.RELATIONS)
+
+
+def _master_data(store: Store) -> dict[str, Any] | None:
+    """Whether master data can be sent, and what that waits for; None: never."""
+    target = platforms.of_store(store).stock
+    if target is None:
+        return None
+    try:
+        target.master_data(store)
+    except Problem as problem:
+        return {"waits_for": explain(problem.code)}
+    vendors = Delivery.objects.filter(
+        store=store, entity=Delivery.Entity.VENDOR, state=Delivery.State.DELIVERED
+    )
+    return {"sent_at": vendors.aggregate(at=Max("delivered_at"))["at"]}
 
 
 def _missing(store: Store) -> list[str]:

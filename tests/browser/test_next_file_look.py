@@ -11,6 +11,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from connections.models import StockLevel
+from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Warehouse
 from tests import factories, household
 from tests.browser import desk
@@ -55,6 +56,11 @@ def test_u21_the_next_file(
     )
     page.goto(live_server.url + preview)
     judge.look("next-file")
-    page.goto(f"{live_server.url}/stores/{rows.connection.store.public_id}/")
+    store = f"{live_server.url}/stores/{rows.connection.store.public_id}/"
+    page.goto(store)
+    judge.look("next-file-store-without-currency")
+    InventoryPlannerSettings.objects.update(vendor_currency="EUR")
+    page.goto(store)
+    page.get_by_role("button", name="Send master data").click()
     judge.look("next-file-store")
     assert judge.found == []

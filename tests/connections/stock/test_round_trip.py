@@ -196,7 +196,7 @@ def test_a_row_that_would_be_dropped_is_told_on_every_page(
     for name, of in (("page", line.connection), ("store", line.store)):
         page = client.get(reverse(f"connections:{name}", args=[of.public_id]))
         text = page.content.decode()
-        assert "Some stock rows were left out of a file." in text
+        assert "Some rows were left out of a file." in text
         assert "Row 2, HUGE @ WH1: IN_STOCK is not a number that a FLOAT" in text
 
 
