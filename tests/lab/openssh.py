@@ -54,38 +54,53 @@ class OpenSsh:
 
 
 @contextlib.contextmanager
-def openssh(work: Path) -> Iterator[OpenSsh]:
+def openssh(
+    work: Path,
+    *,
+    flags: str = "",
+    chroot: bool = False,
+    most_kib: int | None = None,
+) -> Iterator[OpenSsh]:
     """Run sshd with internal-sftp, without a password and on loopback only.
 
-    ``work`` is an empty folder; files land in ``work/drop``.
+    ``work`` is an empty folder, or one that a server ran in before: its keys and files
+    stay, but for a host key that was removed. Files land in ``work/drop``, which is all
+    there is with ``chroot`` (only root can). ``flags`` go to internal-sftp; ``most_kib``
+    is what ``ulimit -f`` lets a file have.
     """
     assert SSHD
     assert KEYGEN
     folder = work / "drop"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     host_file = work / "host_key"
-    command = [KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", str(host_file)]
-    subprocess.run(command, check=True, timeout=20)
-    private, public = generate_key_pair("ed25519")
+    if not host_file.exists():
+        command = [KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", str(host_file)]
+        subprocess.run(command, check=True, timeout=20)
     key_file = work / "client_key"
-    key_file.write_text(private)
-    key_file.chmod(0o600)
-    (work / "authorized").write_text(public + "\n")
+    if not key_file.exists():
+        private, public = generate_key_pair("ed25519")
+        key_file.write_text(private)
+        key_file.chmod(0o600)
+        (work / "authorized").write_text(public + "\n")
     port = _free_port()
+    root = f"ChrootDirectory {folder}\n" if chroot else ""
+    start = "/" if chroot else folder
     (work / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_file}\nPidFile none\n"
         f"AuthorizedKeysFile {work / 'authorized'}\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
         "MaxStartups 100:30:200\nSubsystem sftp internal-sftp\n"
-        f"ForceCommand internal-sftp -d {folder}\n"
+        f"{root}ForceCommand internal-sftp -d {start} {flags}\n"
     )
     if os.geteuid() == 0:
         # Its unprivileged half wants this folder; packages make it at boot.
         Path("/run/sshd").mkdir(parents=True, exist_ok=True)
     with (work / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(work / "config")], stderr=log
-        )
+        command = [SSHD, "-D", "-e", "-f", str(work / "config")]
+        if most_kib is not None:
+            limit = f'ulimit -f {most_kib}; exec "$0" "$@"'
+            command = ["bash", "-c", limit, *command]
+        server = subprocess.Popen(command, stderr=log)
     try:
         host_key = _wait_for(port, server, work / "log")
         known_hosts = work / "known_hosts"
