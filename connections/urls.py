@@ -11,6 +11,8 @@ from connections.views import (
     failed_work,
     inventory,
     keys,
+    listings,
+    locations,
     next_file,
     orders,
     rules,
@@ -78,6 +80,16 @@ urlpatterns = [
         name="preview_file",
     ),
     path(
+        "connections/<uuid:connection>/locations/",
+        locations.location_list,
+        name="location_list",
+    ),
+    path(
+        "connections/<uuid:connection>/locations/<uuid:location>/remove/",
+        locations.location_remove,
+        name="location_remove",
+    ),
+    path(
         "channels/<uuid:channel>/switch/",
         connection_page.channel_switch,
         name="channel_switch",
@@ -115,6 +127,13 @@ urlpatterns = [
     path("inventory/<uuid:merchant>/sku/", sku.inventory_sku, name="inventory_sku"),
     path("stores/", stores.store_list, name="store_list"),
     path("stores/<uuid:store>/", stores.store_page, name="store"),
+    path("stores/<uuid:store>/listings/", listings.listing_list, name="listing_list"),
+    path("stores/<uuid:store>/listings/add/", listings.listing_add, name="listing_add"),
+    path(
+        "stores/<uuid:store>/listings/file/", listings.listing_file, name="listing_file"
+    ),
+    path("listings/<uuid:listing>/", listings.listing_page, name="listing"),
+    path("listings/<uuid:listing>/end/", listings.listing_end, name="listing_end"),
     path("stores/<uuid:store>/key.pub", keys.store_key, name="store_key"),
     path(
         "stores/<uuid:store>/master-data/",

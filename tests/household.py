@@ -17,6 +17,8 @@ from connections.models import (
     Connection,
     ConnectionDraft,
     Delivery,
+    Listing,
+    Location,
     PurchaseOrder,
     Receipt,
     StockReport,
@@ -45,6 +47,8 @@ class Household:
     host_key: HostKey
     alert: Alert
     delivery: Delivery
+    listing: Listing
+    location: Location
 
     @property
     def merchant(self) -> Merchant:
@@ -121,6 +125,21 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
         host_key=host_key,
         alert=orders.alerts.get(),
         delivery=stock_file(joined.channels.get(type=Channel.Type.INVENTORY)),
+        listing=Listing.objects.create(
+            account=of.account,
+            store=at,
+            sku=f"{text} sku",
+            channel_sku=f"{text} listing",
+            variant_id=f"{text} id",
+            title=text,
+            changed_at=timezone.now(),
+        ),
+        location=Location.objects.create(
+            account=of.account,
+            connection=joined,
+            facility=f"{text} facility",
+            location_id=f"{text} location",
+        ),
     )
 
 

@@ -242,3 +242,8 @@ class Location(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.facility} → {self.location_id}"
+
+    @property
+    def dialog_id(self) -> str:
+        """Of the dialog that asks before the link is removed."""
+        return f"remove-{self.public_id}"

@@ -102,11 +102,11 @@ def _level(
     def value(name: str) -> str:
         return row[columns[name]].strip() if name in columns else ""
 
-    sku = _text("sku", value("sku"), SKU_LENGTH)
+    sku = text_of("sku", value("sku"), SKU_LENGTH)
     if not sku:
         raise ValueError("sku is empty")
-    on_hand = _number("on_hand", value("on_hand"))
-    available = _number("available", value("available"))
+    on_hand = number_of("on_hand", value("on_hand"))
+    available = number_of("available", value("available"))
     if available is None:
         # No figure of their own: on hand is the best there is (dropstream.md §5).
         available = on_hand
@@ -115,15 +115,16 @@ def _level(
     return Level(
         line=line,
         sku=sku,
-        facility=_text("facility", value("facility"), FACILITY_LENGTH),
+        facility=text_of("facility", value("facility"), FACILITY_LENGTH),
         available=available,
         on_hand=on_hand,
-        committed=_number("committed", value("committed")),
+        committed=number_of("committed", value("committed")),
         reported_at=_time(value("reported_at")) or reported_by,
     )
 
 
-def _text(name: str, text: str, longest: int) -> str:
+def text_of(name: str, text: str, longest: int) -> str:
+    """A value that is a plain text. Raises ValueError with the reason."""
     if len(text) > longest:
         raise ValueError(f"{name} is longer than {longest} characters")
     if not text.isprintable() and any(
@@ -133,7 +134,8 @@ def _text(name: str, text: str, longest: int) -> str:
     return text
 
 
-def _number(name: str, text: str) -> Decimal | None:
+def number_of(name: str, text: str) -> Decimal | None:
+    """A value that is a plain number, or blank. Raises ValueError with the reason."""
     if not text:
         return None
     # A plain number: no exponent, no thousands sign, not NaN (security.md F4).

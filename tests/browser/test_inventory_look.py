@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -22,6 +22,12 @@ PAGES = {
     "inventory-channel-search": "/inventory/channel/?q=TEA",
     "inventory-sku": "/inventory/{merchant}/sku/?sku=TEA-TOWEL",
     "inventory-sku-unknown": "/inventory/{merchant}/sku/?sku=nobody",
+    "listings": "/stores/{store}/listings/",
+    "listings-nothing": "/stores/{store}/listings/?q=nothing",
+    "listings-none": "/stores/{bare}/listings/",
+    "listing": "/listings/{listing}/",
+    "locations": "/connections/{connection}/locations/",
+    "locations-none": "/connections/{bare_line}/locations/",
 }
 REPORT = """sku,facility,available,on_hand,committed
 TEA-TOWEL,Reno,1180,1250,70
@@ -36,11 +42,13 @@ APRON-WITH-A-NAME-THAT-IS-MUCH-LONGER-THAN-PEOPLE-LIKE-BUT-SOME-HAVE-THEM,Reno,0
 def test_u21_inventory(
     page: Page, live_server: LiveServer, settings: Settings, theme: str
 ) -> None:
-    """U21: empty, found nothing, many; mapped, bundled and unsold SKUs."""
+    """U21: empty, found nothing, many; mapped and bundled SKUs; listings, locations."""
     settings.SSH_KEY_TYPE = "ed25519"
     people = factories.cast()
     rows = household.household(people.merchant, people.staff)
-    household.household(people.other_merchant, people.staff)
+    bare = household.household(people.other_merchant, people.staff)
+    bare.listing.delete()
+    bare.location.delete()
     desk.enter(page.context, live_server, people.staff)
     judge = Judge(page, theme)
     for name in ("warehouse", "channel"):
@@ -70,7 +78,25 @@ def test_u21_inventory(
         Row(5, "OLD", "NOBODY-HAS-IT", "OLD"),
     ]
     listings.change(rows.store, sold, by=None)
+    ids = {
+        "merchant": people.merchant,
+        "store": rows.store,
+        "listing": rows.store.listings.get(variant_id="SET"),
+        "connection": rows.connection,
+        "bare": bare.store,
+        "bare_line": bare.connection,
+    }
+    named = {name: row.public_id for name, row in ids.items()}
     for name, url in PAGES.items():
-        page.goto(live_server.url + url.format(merchant=people.merchant.public_id))
+        page.goto(live_server.url + url.format(**named))
         judge.look(name)
+    page.goto(f"{live_server.url}/listings/{named['listing']}/")
+    page.get_by_role("button", name="End listing").click()
+    judge.look("listing-dialog")
+    page.keyboard.press("Escape")
+    page.get_by_label("Warehouse SKU", exact=True).fill("")
+    page.get_by_label("Quantity").first.fill("0")
+    page.get_by_label("Warehouse SKU", exact=True).press("Enter")
+    expect(page.locator("[data-error-summary]")).to_be_focused()
+    judge.look("listing-errors")
     assert judge.found == []
