@@ -40,8 +40,15 @@ class LookBoundField(BoundField):
         # Not asked by the choice that was made is not the same as optional.
         if self.field.required or getattr(self.field, "of_choice", False):
             return ""
+        if type(self.field) is forms.ChoiceField and "" not in self._values:
+            return ""  # a list without a blank entry always has an answer
         said: dict[str, str] = getattr(self.form, "when_blank", {})
         return said.get(self.name, gettext("optional"))
+
+    @property
+    def _values(self) -> set[object]:
+        """What may be chosen, of a field with choices."""
+        return {value for value, _label in getattr(self.field, "choices", ())}
 
     @property
     def focus_id(self) -> str:

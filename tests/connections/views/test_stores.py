@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -213,3 +214,15 @@ def test_the_public_key_downloads_as_a_file(cast: Cast, rows: Household) -> None
     assert response.headers["Content-Type"].startswith("text/plain")
     key = rows.store.ssh_keys.get().public_key
     assert response.content.decode() == f"{key}\n"
+
+
+def test_a_list_that_always_has_an_answer_is_not_called_optional(
+    cast: Cast, rows: Household
+) -> None:
+    """dropstream.md §7: what may stay empty says so, and nothing else does."""
+    text = log_in(cast.staff).get(page(rows)).content.decode()
+    labels = dict(
+        re.findall(r'<label class="form-label" for="id_(\w+)">(.*)</label>', text)
+    )
+    assert labels["repeat_stock"] == "Send unchanged stock again"
+    assert labels["sync_zone"].endswith("(optional)</span>")
