@@ -69,6 +69,7 @@ urlpatterns = [
         deliveries.delivery_file,
         name="delivery_file",
     ),
+    path("files/<uuid:delivery>/send/", deliveries.delivery_send, name="delivery_send"),
     path(
         "connections/<uuid:connection>/next-file/",
         next_file.preview,

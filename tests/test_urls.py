@@ -79,6 +79,7 @@ OURS = {
     "delivery_file": Page(POST, STAFF, ids=("delivery",)),
     "preview": Page(GET, STAFF, ids=("connection",)),
     "preview_file": Page(POST, STAFF, ids=("connection",)),
+    "delivery_send": Page(("GET", "HEAD", "POST"), STAFF, ids=("delivery",)),
     "channel_switch": Page(POST, STAFF, ids=("channel",)),
     "run_now": Page(POST, STAFF, ids=("channel",), more={"job": "orders_import"}),
     "rules": Page(
@@ -373,6 +374,7 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "delete": ({}, ["connection.deleted"]),
     "delivery_file": ({}, ["delivery.exported"]),
     "preview_file": ({}, ["next_file.exported"]),
+    "delivery_send": ({"token": "a"}, ["delivery.sent_again"]),
     "channel_switch": ({"on": "0"}, ["channel.disabled"]),
     "run_now": ({}, []),
     "rules": ({"go": "save"}, ["channel.rules"]),

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from connections.models import Delivery, DeliveryChunk
@@ -51,6 +52,16 @@ def read_chunk(delivery: Delivery, n: int) -> bytes | None:
     """One chunk of the file, or None beyond its end and once the bytes are dropped."""
     data = delivery.chunks.filter(n=n).values_list("data", flat=True).first()
     return None if data is None else zlib.decompress(data)
+
+
+def copy(of: Delivery, to: Delivery) -> None:
+    """Keep the same bytes for another file, without moving them out of the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO connections_deliverychunk (delivery_id, n, data) "
+            "SELECT %s, n, data FROM connections_deliverychunk WHERE delivery_id = %s",
+            [to.pk, of.pk],
+        )
 
 
 def are_kept(delivery: Delivery) -> bool:

@@ -35,9 +35,11 @@ class Delivery(TenantModel):
     there, and a temporary name that is gone later proves the rename. `superseded`: never
     started, newer values were sent instead. `foreign`: its name was taken before the
     first attempt. `unknown`: sent twice and gone each time before anybody could look.
+    `asked`: the bytes of `resend_of` once more, until a run takes it up as built.
     """
 
     class State(models.TextChoices):
+        ASKED = "asked", _("To be sent again")
         BUILT = "built", _("Ready to send")
         SENDING = "sending", _("Sending")
         CLOSING = "closing", _("Finishing")
@@ -63,6 +65,7 @@ class Delivery(TenantModel):
 
     # What stock refers to; in the order in which it must be known there.
     MASTER_DATA = (Entity.WAREHOUSE, Entity.VENDOR, Entity.VARIANT)
+    # On its way as a run sees it; what is asked for is not yet one of them.
     UNFINISHED = (State.BUILT, State.SENDING, State.CLOSING, State.RENAMING)
 
     connection = models.ForeignKey(
@@ -77,6 +80,10 @@ class Delivery(TenantModel):
     # A large update is cut into parts, which are made together and sent in order.
     part = models.PositiveIntegerField(default=1, db_default=1)
     parts = models.PositiveIntegerField(default=1, db_default=1)
+    # Whose bytes a person had sent once more.
+    resend_of = models.ForeignKey(
+        "self", models.CASCADE, null=True, related_name="resends"
+    )
     name = models.CharField(max_length=255, unique=True)
     rows = models.PositiveIntegerField()
     # What the platform would have dropped: how many rows, and the first ones with reasons.
@@ -166,6 +173,12 @@ class Delivery(TenantModel):
                 fields=["proved_at"],
                 condition=Q(proved_at__isnull=False),
                 name="connections_delivery_proved",
+            ),
+            # What a run is to take up; the oldest first.
+            models.Index(
+                fields=["channel", "id"],
+                condition=Q(state="asked"),
+                name="connections_delivery_asked",
             ),
             # In which file a level went out: the first whose bound reaches its number.
             models.Index(

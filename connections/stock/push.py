@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from connections import platforms
-from connections.deliveries import build, copy
+from connections.deliveries import build, copy, resend
 from connections.deliveries.preflight import Preflight
 from connections.failpoints import failpoint
 from connections.models import Channel, Delivery
@@ -14,6 +14,8 @@ from connections.runs.context import RunContext
 from connections.stock import intake, master_data
 from connections.stock.deliver import deliver, tell_left_out
 from connections.stock.plan import plan
+
+State = Delivery.State
 
 
 def push(context: RunContext, *, full: bool) -> None:
@@ -35,28 +37,33 @@ def push(context: RunContext, *, full: bool) -> None:
     deliver(context, _unfinished(context), record)
     if target.sends_master_data_first(context.store):
         master_data.send_first(context)
+    for again in resend.asked(context.channel):
+        if resend.take_up(context, again):
+            deliver(context, [again], record)
     deliver(context, _build(context, target, full=full), record)
+    if resend.asked(context.channel).exists():
+        push(context, full=False)  # asked for meanwhile
 
 
 def _unfinished(context: RunContext) -> list[Delivery]:
     """What an earlier run left, in order; what never started gives way to newer values.
 
-    Of an update that has begun, the other parts go out as well: starting over each time
-    would bring a large one never to its end. Unless one part is lost: then what is left
-    reaches no bound any more.
+    Not so a file that a person wants sent again. Of an update that has begun, the other
+    parts go out as well: starting over each time would bring a large one never to its
+    end. Unless one part is lost: then what is left reaches no bound any more.
     """
     left = list(
         Delivery.objects.unfinished()
         .filter(channel=context.channel, entity=Delivery.Entity.STOCK)
         .order_by("part")
     )
-    begun = [part for part in left if part.state != Delivery.State.BUILT]
+    begun = [part for part in left if part.state != State.BUILT or part.resend_of_id]
     if left and left[-1].upper_bound and (begun or left[0].part > 1):
         return left
     if left != begun:
         with context.fenced():
             for part in left:
-                if part.state == Delivery.State.BUILT:
+                if part not in begun:
                     build.supersede(part)
     return begun
 

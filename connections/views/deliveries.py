@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
 
 from connections import spreadsheet
 from connections.deliveries import bytes as file_bytes
+from connections.deliveries import resend
 from connections.messages import NOBODY, Text, explain
-from connections.models import Connection, Delivery, PurchaseOrder
-from connections.runs.jobs import STOCK_PROOF
+from connections.models import Connection, Delivery, PurchaseOrder, SyncRun
+from connections.runs import queue
+from connections.runs.jobs import STOCK_CHANGES, STOCK_FULL, STOCK_PROOF
 from connections.views.downloads import attachment
 from connections.views.paging import page_newest_first
 from connections.views.status import Recent, Status, lines
@@ -27,15 +34,17 @@ from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, member_required
 
 State = Delivery.State
+RESENDS_SHOWN = 5
 
 # The list's filter: what a person asks for, and the states that answer it.
 STATES: dict[str, tuple[Text, tuple[State, ...]]] = {
     "uploaded": (gettext_lazy("Uploaded"), (State.DELIVERED,)),
-    "under_way": (gettext_lazy("On its way"), Delivery.UNFINISHED),
+    "under_way": (gettext_lazy("On its way"), (State.ASKED, *Delivery.UNFINISHED)),
     "unknown": (gettext_lazy("Cannot tell"), (State.UNKNOWN,)),
     "not_sent": (gettext_lazy("Not sent"), (State.SUPERSEDED, State.FOREIGN)),
 }
 TONES = {
+    State.ASKED: "wait",
     State.BUILT: "wait",
     State.SENDING: "busy",
     State.CLOSING: "busy",
@@ -45,6 +54,10 @@ TONES = {
 }
 # What each state means and what follows; `unknown` has the words of its error.
 MEANS: dict[State, tuple[Text, Text]] = {
+    State.ASKED: (
+        gettext_lazy("To be sent again."),
+        gettext_lazy("The next run sends it, and then all that has changed since."),
+    ),
     State.BUILT: (
         gettext_lazy("Ready to send."),
         gettext_lazy("The next run sends it, or newer values in its place."),
@@ -67,7 +80,7 @@ MEANS: dict[State, tuple[Text, Text]] = {
     ),
     State.FOREIGN: (
         gettext_lazy("Not sent: somebody else's file had its name."),
-        gettext_lazy("That file was not touched; another name was used instead."),
+        gettext_lazy("That file was not touched."),
     ),
 }
 # Why nobody can tell whether a file was taken in; codes of failures have their words.
@@ -113,7 +126,7 @@ def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
         "nav": "connections",
         "file": row,
         "status": file_status(row),
-        "holds_up": _holds_up(row) if row.state in Delivery.UNFINISHED else None,
+        "holds_up": _holds_up(row) if row.state in STATES["under_way"][1] else None,
         "order": _order(row),
         "path": join_path(row.folder, row.name) if row.attempts else "",
         "took": _took(row),
@@ -121,6 +134,9 @@ def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
         "is_kept": file_bytes.are_kept(row),
         "proof_job": STOCK_PROOF,
         "cannot_tell": CANNOT_TELL.get(row.proof_facts.get("why", "")),
+        "may_send": row.entity == Delivery.Entity.STOCK
+        and row.state not in STATES["under_way"][1],
+        "resends": list(row.resends.all()[:RESENDS_SHOWN]),
     }
     return render(request, "deliveries/page.html", context)
 
@@ -145,6 +161,48 @@ def delivery_file(request: MemberRequest, delivery: str) -> HttpResponseBase:
     return response
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@member_required
+def delivery_send(request: MemberRequest, delivery: str) -> HttpResponse:
+    """Offer the current stock instead of an old file; POST sends the very file (R6)."""
+    row = _get(request, delivery)
+    if row.entity != Delivery.Entity.STOCK:
+        raise Http404  # an order is sent again from its own page, if at all
+    if request.method == "POST":
+        shown = _ask(request, row) or row
+        return redirect("connections:delivery", delivery=shown.public_id)
+    context = {
+        "nav": "connections",
+        "file": row,
+        "is_on": row.channel.is_on and row.connection.is_on,
+        "may_be": resend.may_be(row),
+        "job": STOCK_FULL.slug,
+        "token": secrets.token_hex(16),
+    }
+    return render(request, "deliveries/send.html", context)
+
+
+def _ask(request: MemberRequest, file: Delivery) -> Delivery | None:
+    """Ask for the very file once more; None, and a message, when it cannot be."""
+    if not (file.channel.is_on and file.connection.is_on):
+        messages.warning(request, _("Nothing runs while it is off. Turn it on first."))
+        return None
+    token = request.POST.get("token", "")
+    try:
+        again, is_new = resend.ask(file, token=token, by=request.user)
+    except ValueError:
+        messages.warning(request, _("This very file cannot be sent again."))
+        return None
+    if is_new:
+        queue.enqueue(
+            file.channel, STOCK_CHANGES, SyncRun.Trigger.PERSON, by=request.user
+        )
+        messages.success(request, _("This file is sent in a moment, the newest after."))
+    else:
+        messages.info(request, _("It was asked for already: this is the file."))
+    return again
+
+
 def file_status(file: Delivery) -> Status:
     """A file's state in words, with what follows and who acts."""
     state = State(file.state)
@@ -157,7 +215,7 @@ def file_status(file: Delivery) -> Status:
         status = Status(tone, title, str(message.do), str(message.owner))
     else:
         title, follows = map(str, MEANS[state])
-        owner = str(NOBODY) if state in Delivery.UNFINISHED else ""
+        owner = str(NOBODY) if state in STATES["under_way"][1] else ""
         status = Status(tone, title, follows, owner)
     after = _sent_instead(file)
     if after is not None:
@@ -182,7 +240,7 @@ def _uploaded(file: Delivery) -> Status:
 
 def _get(request: MemberRequest, delivery: str) -> Delivery:
     rows = Delivery.objects.select_related(
-        "channel", "connection__store", "connection__warehouse"
+        "channel", "resend_of", "connection__store", "connection__warehouse"
     )
     return get_or_404(rows, request.user, delivery, Action.MANAGE_CONNECTIONS)
 

@@ -41,6 +41,8 @@ def test_u21_the_ledger(
         "ledger": files,
         "ledger-nothing": f"{files}?state=under_way&kind=purchase_order",
         "ledger-file": f"/files/{arrived.public_id}/",
+        "ledger-send": f"/files/{arrived.public_id}/send/",
+        "ledger-send-not": f"/files/{unknown.public_id}/send/",
         "ledger-waiting": f"/files/{waiting.public_id}/",
         "ledger-unknown": f"/files/{unknown.public_id}/",
         "ledger-connection": f"/connections/{rows.connection.public_id}/",

@@ -40,6 +40,11 @@ MOST_SENDS = 2
 MOST_WRITES = 2
 SLOWER_ALLOWED = 1.2
 BOTH_FLOWS = (Channel.Type.INVENTORY, Channel.Type.PURCHASE_ORDERS)
+NEVER_STARTED = (
+    Delivery.State.ASKED,
+    Delivery.State.BUILT,
+    Delivery.State.SUPERSEDED,
+)
 WRITES = ("PATCH", "PUT", "POST")
 ORDER_PATH = re.compile(r"/purchase-orders/([^/]+)")
 
@@ -160,7 +165,7 @@ def _files_unknown(far: FarSides) -> Iterator[Violation]:
     known = dict(Delivery.objects.values_list("name", "state"))
     for name, events in far.appeared().items():
         state = known.get(name)
-        if state is None or state in (Delivery.State.BUILT, Delivery.State.SUPERSEDED):
+        if state is None or state in NEVER_STARTED:
             yield Violation(2, f"{name} is at {events[0].who}; the ledger: {state}")
     unfinished = {name for name, state in known.items() if state in Delivery.UNFINISHED}
     for path in (far.root / "warehouse").glob("*/in/.*.part"):

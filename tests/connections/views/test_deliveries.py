@@ -14,7 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from connections.deliveries import build
 from connections.deliveries import bytes as file_bytes
-from connections.models import Channel, Delivery, DeliveryChunk
+from connections.models import Channel, Delivery, DeliveryChunk, SyncRun
+from connections.runs import switch
 from connections.views import paging
 from stores.models import AuditEvent
 from tests.connections.wizard.walk import log_in
@@ -99,6 +100,7 @@ def test_the_page_says_what_the_file_is_and_what_became_of_it(
 
 
 STATES = {
+    State.ASKED: "To be sent again.",
     State.BUILT: "Ready to send.",
     State.SENDING: "Being sent.",
     State.CLOSING: "Sent whole; not yet seen there.",
@@ -117,7 +119,7 @@ def test_every_state_has_words(client: Client, stock: Channel) -> None:
         file = stock_file(stock, state, size_seen=None, delivered_at=None)
         text = page(client, file)
         assert words in text, state
-        waits = state in (*Delivery.UNFINISHED, State.UNKNOWN)
+        waits = state in (State.ASKED, *Delivery.UNFINISHED, State.UNKNOWN)
         assert ("To act:" in text) == waits, state
         file.delete()
 
@@ -326,3 +328,108 @@ def test_a_file_that_was_overtaken_says_why_nobody_can_tell(
     html = page(client, file)
     assert "All its figures have changed since" in html
     assert "Check intake now" not in html
+
+
+# --- Send again
+
+
+def send_page(client: Client, file: Delivery) -> str:
+    url = reverse("connections:delivery_send", args=[file.public_id])
+    return client.get(url).content.decode()
+
+
+def send_again(client: Client, file: Delivery, token: str) -> Any:
+    url = reverse("connections:delivery_send", args=[file.public_id])
+    return client.post(url, {"token": token}, follow=True)
+
+
+def test_the_current_stock_is_what_is_offered_first(
+    client: Client, rows: Household, stock: Channel
+) -> None:
+    """R6: the very file comes second, with a warning."""
+    Channel.objects.filter(pk=stock.pk).update(sent_through=12)
+    file = stock_file(stock, rows=1234, upper_bound=7)
+    assert reverse("connections:delivery_send", args=[file.public_id]) in page(
+        client, file
+    )
+    text = send_page(client, file)
+    current = text.index("Send current stock now")
+    warned = text.index("It holds older stock.")
+    assert current < warned < text.index("Send this very file again")
+    assert "1,234 rows go out once more" in text
+    assert "The file reaches change 7; sent so far: 12." in text
+    url = reverse("connections:run_now", args=[stock.public_id, "stock_full"])
+    assert f'action="{url}"' in text
+    client.post(url)
+    run = SyncRun.objects.get()
+    assert (run.job, run.requested_by_id) == ("stock_full", user_of(client))
+
+
+def user_of(client: Client) -> int:
+    return int(client.session["_auth_user_id"])
+
+
+def test_a_double_click_sends_once_and_leads_to_the_new_file(
+    client: Client, rows: Household
+) -> None:
+    """R6: counted, confirmed, audited; the same token never makes a second one."""
+    old = rows.delivery
+    first = send_again(client, old, "one")
+    again = old.resends.get()
+    assert first.redirect_chain[-1][0] == reverse(
+        "connections:delivery", args=[again.public_id]
+    )
+    assert "To be sent again." in first.content.decode()
+    assert old.name in first.content.decode()
+    for token in ("one", "two"):  # another tab: one is on its way already
+        second = send_again(client, old, token)
+        assert "It was asked for already" in second.content.decode()
+    Delivery.objects.filter(pk=again.pk).update(state=State.DELIVERED)
+    send_again(client, old, "one")
+    assert old.resends.count() == 1
+    assert again.name != old.name
+    assert again.name.startswith("inv_")
+    assert (again.rows, again.size, again.sha256) == (old.rows, old.size, old.sha256)
+    assert b"".join(file_bytes.read(again)) == STOCK_FILE
+    assert again.name in page(client, old)
+    event = AuditEvent.objects.get(action="delivery.sent_again")
+    assert (event.target, event.after["file"]) == (old.name, again.name)
+    assert SyncRun.objects.get().job == "stock_changes"
+    send_again(client, old, "three")
+    assert old.resends.count() == 2
+
+
+@pytest.mark.parametrize("state", [State.UNKNOWN, State.SUPERSEDED, State.SENDING])
+def test_only_what_arrived_is_sent_again_itself(
+    client: Client, stock: Channel, state: str
+) -> None:
+    file = stock_file(stock, state)
+    text = send_page(client, file)
+    assert "Send current stock now" in text
+    assert "Send this very file again" not in text
+    refused = send_again(client, file, "one").content.decode()
+    assert "This very file cannot be sent again." in refused
+    assert not file.resends.exists()
+
+
+def test_what_was_dropped_is_not_sent_again(client: Client, rows: Household) -> None:
+    DeliveryChunk.objects.all().delete()
+    assert "Send this very file again" not in send_page(client, rows.delivery)
+    send_again(client, rows.delivery, "one")
+    assert not rows.delivery.resends.exists()
+
+
+def test_nothing_is_sent_again_while_it_is_off(client: Client, rows: Household) -> None:
+    switch.disable_connection(rows.connection, by=None)
+    text = send_page(client, rows.delivery)
+    assert text.count("disabled>") == 2
+    said = send_again(client, rows.delivery, "one").content.decode()
+    assert "Nothing runs while it is off." in said
+    assert not rows.delivery.resends.exists()
+
+
+def test_an_orders_file_is_not_sent_again_here(client: Client, rows: Household) -> None:
+    file = order_file(rows, state=State.DELIVERED, delivered_at=timezone.now())
+    assert "Send again" not in page(client, file)
+    url = reverse("connections:delivery_send", args=[file.public_id])
+    assert client.get(url).status_code == client.post(url).status_code == 404
