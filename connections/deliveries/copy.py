@@ -8,11 +8,14 @@ from django.db import connections as databases
 from psycopg import sql
 
 
-def rows(select: Mapping[str, str], source: sql.Composable) -> Iterator[bytes]:
+def rows(
+    select: Mapping[str, str], source: sql.Composable, *, longest_s: int = 0
+) -> Iterator[bytes]:
     """Yield the header and then each row, in the order of `source`.
 
     `select`: an SQL expression over the columns of `source` for each column of the file.
-    Its own database connection: another one writes the file meanwhile.
+    Its own database connection: another one writes the file meanwhile. `longest_s`: how
+    long it may take; 0 for as long as a large stock takes to be packed.
     """
     columns = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(sql.SQL(expression), sql.Identifier(name))
@@ -24,8 +27,7 @@ def rows(select: Mapping[str, str], source: sql.Composable) -> Iterator[bytes]:
     reader = databases.create_connection("default")
     try:
         with reader.cursor() as cursor:
-            # A large stock takes as long as it takes to be packed.
-            cursor.execute("SET statement_timeout = 0")
+            cursor.execute(f"SET statement_timeout = '{longest_s}s'")
             with cursor.copy(statement) as lines:
                 for line in lines:  # one message a row
                     # A copy at once: a list of the driver's own buffers takes twice

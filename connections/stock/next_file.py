@@ -16,19 +16,23 @@ from connections.platforms import StockFile
 from connections.stock import query
 from connections.stock.plan import Update, Why, plan
 
+# Somebody waits for the page.
+PAGE_SECONDS = 30
+
 
 @dataclass(frozen=True)
 class NextFile:
     """What would go out now. `update` is None when there is nothing to say.
 
     `waits_for`: the code of the setting without which nothing goes out; `begun`: files
-    that go out before it.
+    that go out before it; `master_data_first`: whether those do as well.
     """
 
     file: StockFile
     update: Update | None
     waits_for: str | None
     begun: list[Delivery]
+    master_data_first: bool
 
     @classmethod
     def of(cls, channel: Channel, *, full: bool) -> NextFile:
@@ -37,11 +41,14 @@ class NextFile:
         begun = Delivery.objects.unfinished().filter(
             channel=channel, entity=Delivery.Entity.STOCK
         )
+        update = plan(channel, channel.connection, target.repeat(store), full=full)
+        is_first = update is not None and not channel.sent_through
         return cls(
             file=target.file,
-            update=plan(channel, channel.connection, target.repeat(store), full=full),
+            update=update,
             waits_for=target.missing(store),
             begun=list(begun.exclude(state=Delivery.State.BUILT).order_by("part")),
+            master_data_first=is_first and target.sends_master_data_first(store),
         )
 
     @property
@@ -68,7 +75,7 @@ class NextFile:
         look = Preflight(self.file.sheet, self.header)
         cells = [
             row
-            for block in look.blocks(self._lines(limit=rows))
+            for block in look.blocks(self._lines(PAGE_SECONDS, limit=rows))
             for row in csv.reader(block.data.decode().split("\n")[:-1], strict=True)
         ]
         return cells, look
@@ -77,14 +84,14 @@ class NextFile:
         """The file's bytes, however large; what is cut into parts comes as one."""
         look = Preflight(self.file.sheet, self.header)
         yield look.header_line
-        for block in look.blocks(self._lines()):
+        for block in look.blocks(self._lines(query.DOWNLOAD_SECONDS)):
             yield block.data
 
-    def _lines(self, limit: int | None = None) -> Iterator[bytes]:
+    def _lines(self, longest_s: int, limit: int | None = None) -> Iterator[bytes]:
         if self.update is None:
             return iter([",".join(self.header).encode() + b"\n"])
         rows = self.update.rows
         if limit is not None:
             first = sql.SQL("SELECT * FROM ({}) level LIMIT {}")
             rows = first.format(rows, sql.Literal(limit))
-        return copy.rows(self.file.select, rows)
+        return copy.rows(self.file.select, rows, longest_s=longest_s)

@@ -31,7 +31,7 @@ REASONS: dict[Why | None, str | Promise] = {
         "What changed since the last file, and what stood still for seven days."
     ),
     Why.CHANGES: _("What changed since the last file."),
-    None: _("Nothing changed since the last file, so none would be sent."),
+    None: _("There is nothing new, so no file would be sent."),
 }
 
 
@@ -39,7 +39,8 @@ REASONS: dict[Why | None, str | Promise] = {
 @member_required
 def preview(request: MemberRequest, connection: str) -> HttpResponse:
     """The first rows of the next inventory update, how many there are, and why."""
-    row, found, full = _found(request, connection, request.GET.get("job", ""))
+    row, channel, full = _asked_for(request, connection, request.GET.get("job", ""))
+    found = NextFile.of(channel, full=full)
     rows, look = found.sample(ROWS_SHOWN)
     count = found.count(COUNTED + 1)
     context = {
@@ -56,6 +57,8 @@ def preview(request: MemberRequest, connection: str) -> HttpResponse:
         "reason": REASONS[found.why],
         "waits_for": explain(found.waits_for) if found.waits_for else None,
         "begun": found.begun,
+        "master_data_first": found.master_data_first,
+        "is_off": not (row.is_on and channel.is_on),
     }
     return render(request, "connections/next_file.html", context)
 
@@ -65,7 +68,8 @@ def preview(request: MemberRequest, connection: str) -> HttpResponse:
 def preview_file(request: MemberRequest, connection: str) -> StreamingHttpResponse:
     """The whole of it, byte for byte; or (`as=spreadsheet`) a safe variant."""
     job = request.POST.get("job", "")
-    row, found, _full = _found(request, connection, job)
+    row, channel, full = _asked_for(request, connection, job)
+    found = NextFile.of(channel, full=full)
     safe = request.POST.get("as") == "spreadsheet"
     with transaction.atomic():
         form = {"form": "spreadsheet" if safe else "exact", "job": job}
@@ -77,15 +81,14 @@ def preview_file(request: MemberRequest, connection: str) -> StreamingHttpRespon
     return attachment(found.data(), f"{name}.csv")
 
 
-def _found(
+def _asked_for(
     request: MemberRequest, connection: str, job: str
-) -> tuple[Connection, NextFile, bool]:
-    """The connection and its next file. Raises Http404 without a stock channel."""
+) -> tuple[Connection, Channel, bool]:
+    """The connection, its stock channel, and whether all is asked for. Raises Http404."""
     rows = Connection.objects.select_related("warehouse", *store_relations())
     row = get_or_404(rows, request.user, connection, Action.MANAGE_CONNECTIONS)
     channel = row.channels.filter(type=Channel.Type.INVENTORY).first()
     if channel is None:
         raise Http404
     channel.connection = row  # with what was joined
-    full = job == STOCK_FULL.slug
-    return row, NextFile.of(channel, full=full), full
+    return row, channel, job == STOCK_FULL.slug

@@ -54,6 +54,7 @@ def test_u21_the_next_file(
             ("L" * 256, "1"),
         ]
     )
+    InventoryPlannerSettings.objects.update(master_data="first")
     page.goto(live_server.url + preview)
     judge.look("next-file")
     store = f"{live_server.url}/stores/{rows.connection.store.public_id}/"

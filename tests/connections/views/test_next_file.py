@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from connections.models import Channel, Delivery, StockReport
+from connections.runs import switch
 from stores.models import AuditEvent
 from tests import factories
 from tests.engine import run_now
@@ -70,7 +71,7 @@ def test_only_what_changed_is_shown_after_a_file(
     reported: Line, client: Client
 ) -> None:
     run_now(reported.stock, "stock_changes")
-    assert "Nothing changed since the last file" in page(client, reported)
+    assert "There is nothing new" in page(client, reported)
     assert "Every level, whether it changed or not." in page(
         client, reported, "stock_full"
     )
@@ -101,6 +102,20 @@ def test_what_it_waits_for_and_what_goes_first_is_said(
     Delivery.objects.update(state=Delivery.State.SENDING)
     assert "A file that has begun goes out first." in page(client, reported)
     Delivery.objects.update(state=Delivery.State.DELIVERED)
+
+
+def test_that_master_data_goes_first_and_that_it_is_off_is_said(
+    reported: Line, client: Client
+) -> None:
+    factories.change_store(reported.store, master_data="first", vendor_currency="EUR")
+    text = page(client, reported)
+    assert "variants go out before it" in text
+    assert "It is off" not in text
+    switch.disable_channel(reported.stock, by=reported.person)
+    assert "It is off" in page(client, reported)
+    switch.enable_channel(reported.stock, by=reported.person)
+    run_now(reported.stock, "stock_changes")
+    assert "variants go out before it" not in page(client, reported, "stock_full")
 
 
 def test_a_store_that_takes_no_stock_has_no_next_file(
