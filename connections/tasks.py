@@ -20,7 +20,7 @@ from connections.runs.jobs import (
     STOCK_MASTER_DATA,
     STOCK_PROOF,
 )
-from connections.stock import intake, proof, staging, uploads
+from connections.stock import intake, listing_files, proof, staging, uploads
 from connections.stock import jobs as stock
 
 WORK = {
@@ -55,6 +55,7 @@ def tick() -> None:
     intake.look_for_missed()
     proof.ask()
     uploads.expire()
+    listing_files.expire()
     staging.discard_abandoned()
     ConnectionDraft.objects.expired().discard()
     if heartbeat.take_turn("retention", PRUNE_EVERY_S):

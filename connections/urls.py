@@ -11,6 +11,7 @@ from connections.views import (
     failed_work,
     inventory,
     keys,
+    listing_import,
     listings,
     locations,
     next_file,
@@ -132,6 +133,16 @@ urlpatterns = [
     path("stores/<uuid:store>/listings/add/", listings.listing_add, name="listing_add"),
     path(
         "stores/<uuid:store>/listings/file/", listings.listing_file, name="listing_file"
+    ),
+    path(
+        "stores/<uuid:store>/listings/import/",
+        listing_import.listing_import,
+        name="listing_import",
+    ),
+    path(
+        "listings/import/<uuid:listings_file>/",
+        listing_import.listing_import_page,
+        name="listing_import_page",
     ),
     path("listings/<uuid:listing>/", listings.listing_page, name="listing"),
     path("listings/<uuid:listing>/end/", listings.listing_end, name="listing_end"),

@@ -295,8 +295,9 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
-# No form takes a file, except the one that streams it into the database by a handler of
-# its own (security.md B8; connections/views/stock_upload.py).
+# No form takes a file, except those with a handler of their own: one streams it into the
+# database (security.md B8; connections/views/stock_upload.py), one holds a small one in
+# memory (listing_import.py).
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 0
 STOCK_UPLOAD_BYTES = 100 * 1024 * 1024

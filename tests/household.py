@@ -18,6 +18,7 @@ from connections.models import (
     ConnectionDraft,
     Delivery,
     Listing,
+    ListingsFile,
     Location,
     PurchaseOrder,
     Receipt,
@@ -25,6 +26,7 @@ from connections.models import (
     SyncRun,
 )
 from connections.models.activity import note
+from connections.stock import listing_files
 from stores.models import HostKey, Merchant, Store, User, Warehouse
 from tests import factories
 
@@ -49,6 +51,7 @@ class Household:
     delivery: Delivery
     listing: Listing
     location: Location
+    listings_file: ListingsFile
 
     @property
     def merchant(self) -> Merchant:
@@ -139,6 +142,9 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
             connection=joined,
             facility=f"{text} facility",
             location_id=f"{text} location",
+        ),
+        listings_file=listing_files.keep(
+            at, b"sku\nA\n", file_name=f"{text}.csv", by=by
         ),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connections.orders import hand_over, receipts
-from connections.stock import ingest, reports
+from connections.stock import ingest, listing_files, reports
 from connections.warehouses import inbox
 from inventory_planner import drop
 
@@ -86,7 +86,7 @@ def test_files_of_ours_hold_the_columns_that_the_formats_promise() -> None:
 
 def test_examples_of_the_formats_are_read() -> None:
     """The warehouse's programmer will start from them."""
-    inventory, receipt = (
+    inventory, receipt, listing = (
         [line.split(",") for line in block.splitlines()]
         for block in re.findall(r"```csv\n((?:sku|receipt_id),.*?)```", FORMATS, re.S)
     )
@@ -97,6 +97,10 @@ def test_examples_of_the_formats_are_read() -> None:
     (found,) = receipts.parse(iter(receipt))
     assert (found.external_id, len(found.lines)) == ("R-1", 2)
     assert set(receipt[0]) == rows_of_table("Receipts")
+    columns = listing_files.HEADER
+    assert tuple(listing[0]) == columns
+    assert set(columns) == rows_of_table("Listings, imported and exported by people")
+    assert f"at most {listing_files.LIMIT_BYTES >> 20} MB; no value" in FORMATS
 
 
 def test_limits_of_the_formats_are_those_of_the_code() -> None:

@@ -97,6 +97,8 @@ OURS = {
     "listing_file": Page(POST, STAFF, ids=("store",)),
     "listing": Page(("GET", "HEAD", "POST"), STAFF, ids=("listing",)),
     "listing_end": Page(POST, STAFF, ids=("listing",)),
+    "listing_import": Page(("GET", "HEAD", "POST"), STAFF, ids=("store",)),
+    "listing_import_page": Page(("GET", "HEAD", "POST"), STAFF, ids=("listings_file",)),
     "location_list": Page(("GET", "HEAD", "POST"), STAFF, ids=("connection",)),
     "location_remove": Page(POST, STAFF, ids=("connection", "location")),
     "inventory_sku": Page(GET, EVERYBODY, ids=("merchant",)),
@@ -386,6 +388,9 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
         {"sku": "A", "component-TOTAL_FORMS": "0", "component-INITIAL_FORMS": "0"},
         ["listings.changed"],
     ),
+    # A file that waits decides nothing; its row says whose it is.
+    "listing_import": ({}, []),
+    "listing_import_page": ({"go": "apply"}, ["listings.changed"]),
     "listing_end": ({}, ["listings.changed"]),
     "listing_file": ({}, ["listings.exported"]),
     # Without a report there is no facility to link: tests of locations.

@@ -13,7 +13,7 @@ from connections.models.connection import (
 from connections.models.delivery import Delivery, DeliveryChunk
 from connections.models.draft import ConnectionDraft
 from connections.models.heartbeat import Heartbeat
-from connections.models.listings import Component, FormerSource, Listing
+from connections.models.listings import Component, FormerSource, Listing, ListingsFile
 from connections.models.orders import (
     HandOver,
     PurchaseOrder,
@@ -43,6 +43,7 @@ __all__ = [
     "HandOver",
     "Heartbeat",
     "Listing",
+    "ListingsFile",
     "Location",
     "OffPeriod",
     "PurchaseOrder",

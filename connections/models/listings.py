@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from stores.models import Store
+from stores.models import Store, User
 from stores.models.tenant import TenantModel, TenantQuerySet
+
+# Somebody who comes back later looks at a preview of then.
+IMPORT_KEPT_FOR = timedelta(hours=24)
 
 
 class ListingQuerySet(TenantQuerySet["Listing"]):
@@ -110,3 +115,31 @@ class FormerSource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.variant_id} was {self.sku}"
+
+
+class ListingsFileQuerySet(TenantQuerySet["ListingsFile"]):
+    merchant_path = "store__merchant"
+
+
+class ListingsFile(TenantModel):
+    """A file of listings that somebody chose; waits until it is applied or discarded.
+
+    `data` is the file as it came, zlib; empty once it is applied.
+    """
+
+    store = models.ForeignKey(Store, models.CASCADE, related_name="listings_files")
+    file_name = models.CharField(max_length=255)
+    data = models.BinaryField()
+    uploaded_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    uploaded_at = models.DateTimeField(auto_now_add=True)
+    applied_at = models.DateTimeField(null=True)
+
+    objects = ListingsFileQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when it waits, or its page can be looked at."""
+        return self.uploaded_at + IMPORT_KEPT_FOR

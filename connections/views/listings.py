@@ -17,6 +17,7 @@ from django.views.decorators.http import (
 
 from connections.models import Listing
 from connections.stock import listed, listings
+from connections.stock.listing_files import HEADER
 from connections.stock.listings import Plan, RefusedListingsError, Row
 from connections.views.downloads import csv_download
 from connections.views.listing_forms import (
@@ -35,11 +36,6 @@ from connections.views.paging import (
 )
 from stores.access import Action, MemberRequest, get_or_404, member_required
 from stores.models import Store
-
-HEADER = (
-    *("sku", "channel_sku", "variant_id", "title"),
-    *("component", "quantity", "retired"),
-)
 
 
 def get_store(request: MemberRequest, store: str) -> Store:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from connections.stock import listings
+from connections.stock import listing_files, listings
 from connections.stock.listings import Row
 from tests import engine, factories, household
 from tests.browser import desk
@@ -26,6 +26,9 @@ PAGES = {
     "listings-nothing": "/stores/{store}/listings/?q=nothing",
     "listings-none": "/stores/{bare}/listings/",
     "listing": "/listings/{listing}/",
+    "listings-import": "/stores/{store}/listings/import/",
+    "listings-import-preview": "/listings/import/{file}/",
+    "listings-import-wrong": "/listings/import/{wrong}/",
     "locations": "/connections/{connection}/locations/",
     "locations-none": "/connections/{bare_line}/locations/",
 }
@@ -34,6 +37,11 @@ TEA-TOWEL,Reno,1180,1250,70
 TEA-TOWEL,Dallas,40,40,0
 TEA-COSY,Reno,-3,0,3
 APRON-WITH-A-NAME-THAT-IS-MUCH-LONGER-THAN-PEOPLE-LIKE-BUT-SOME-HAVE-THEM,Reno,0.5,,
+"""
+FILE = """sku,channel_sku,variant_id,title,retired
+APRON,SHOP-APRON,44013,Apron,
+TEA-MUG,SHOP-TOWEL,44012,,
+,,OLD,,yes
 """
 
 
@@ -83,6 +91,12 @@ def test_u21_inventory(
         "store": rows.store,
         "listing": rows.store.listings.get(variant_id="SET"),
         "connection": rows.connection,
+        "file": listing_files.keep(
+            rows.store, FILE.encode(), file_name="listings.csv", by=people.staff
+        ),
+        "wrong": listing_files.keep(
+            rows.store, b"sku,retired\n,\nA,maybe\n", file_name="x.csv", by=people.staff
+        ),
         "bare": bare.store,
         "bare_line": bare.connection,
     }
