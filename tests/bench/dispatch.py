@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.bench.growth import analyse, database
 from tests.bench.registry import Measured, compare, measure
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
 
 _DUE = 1000
 _ACCOUNTS = 100
@@ -68,16 +70,16 @@ def dispatch_growth() -> Measured:
     whatever is in the tables and would hide much; the worse ratio counts. Each round is
     rolled back.
     """
-    with database(), _twin() as twin:
+    with database(), twin() as copy:
         from django.db import connections
 
         here = connections["default"]
-        _using(twin, lambda: _fill(_SMALL))
+        using(copy, lambda: _fill(_SMALL))
         _fill(_LARGE)
 
         def measured(work: Callable[[], None], rounds: int) -> Measured:
             return compare(
-                lambda: _using(twin, work), lambda: _using(here, work), rounds=rounds
+                lambda: using(copy, work), lambda: using(here, work), rounds=rounds
             )
 
         alone = measured(_make_due, _ROUNDS)
@@ -92,7 +94,7 @@ def dispatch_growth() -> Measured:
 
 
 @contextmanager
-def _twin() -> Iterator[BaseDatabaseWrapper]:
+def twin() -> Iterator[BaseDatabaseWrapper]:
     """A connection to a copy of the empty test database, dropped afterwards."""
     from django.db import connections
 
@@ -111,16 +113,19 @@ def _twin() -> Iterator[BaseDatabaseWrapper]:
             cursor.execute(f'DROP DATABASE "{name}_twin"')
 
 
-def _using(wrapper: BaseDatabaseWrapper, work: Callable[[], None]) -> None:
+def using(wrapper: BaseDatabaseWrapper, work: Callable[[], T]) -> T:
     """Let the product's code use a database connection for the length of one call."""
     from django.db import connections
 
-    before = connections["default"]
+    before, settings = connections["default"], connections.settings["default"]
     connections["default"] = wrapper
+    # For the connections that the work makes itself, and those of its threads.
+    connections.settings["default"] = wrapper.settings_dict
     try:
-        work()
+        return work()
     finally:
         connections["default"] = before
+        connections.settings["default"] = settings
 
 
 def _fill(schedules: int) -> None:

@@ -11,6 +11,7 @@ from tests.bench.registry import (
     Measured,
     PeerMissingError,
     compare,
+    compare_seconds,
     holds,
     run,
 )
@@ -53,3 +54,8 @@ def test_rounds_are_interleaved_and_the_median_counts() -> None:
     # One of each to warm up, then the first place goes round.
     assert order == ["ours", "peer", "peer", "ours", "ours", "peer", "peer", "ours"]
     assert measured.ratio > 1
+
+
+def test_ways_may_tell_their_own_seconds() -> None:
+    took = iter([9.0, 2.0, 4.0])
+    assert compare_seconds(lambda: next(took), lambda: 4.0, rounds=2).ratio == 1.5

@@ -51,13 +51,16 @@ def upload_rtt80() -> Measured:
 
 
 @contextmanager
-def real_server() -> Iterator[OpenSsh]:
-    """OpenSSH's, with its files in memory. Raises PeerMissingError."""
+def real_server(*, flags: str = "") -> Iterator[OpenSsh]:
+    """OpenSSH's, with its files in memory; `flags` go to internal-sftp.
+
+    Raises PeerMissingError.
+    """
     if not (SSHD and KEYGEN and SFTP):
         raise PeerMissingError("OpenSSH's sshd and sftp are not installed")
     with (
         tempfile.TemporaryDirectory(dir=_memory()) as folder,
-        openssh(Path(folder)) as server,
+        openssh(Path(folder), flags=flags) as server,
     ):
         yield server
 

@@ -52,6 +52,11 @@ class OpenSsh:
         }
         return SshTarget(**{**values, **changes})  # type: ignore[arg-type]
 
+    def let_in(self, public_key: str) -> None:
+        """Accept one more key."""
+        with self.key_file.with_name("authorized").open("a") as file:
+            file.write(public_key.strip() + "\n")
+
 
 @contextlib.contextmanager
 def openssh(

@@ -34,8 +34,7 @@ def test_the_whole_way_works(server: OpenSsh) -> None:
 
 def test_an_rsa_key_of_ours_is_accepted(server: OpenSsh) -> None:
     private, public = generate_key_pair("rsa")
-    authorized = server.key_file.with_name("authorized")
-    authorized.write_text(authorized.read_text() + public + "\n")
+    server.let_in(public)
     with connect(server.target(private_key=private), deadline=Deadline(20)) as sftp:
         assert sftp.size_of("none") is None
 
