@@ -54,6 +54,22 @@ def heard(bell: redis.Redis) -> list[int]:
     return [json.loads(body)[0][0] for body in bodies]
 
 
+def test_a_message_holds_an_id_and_nothing_else(
+    bell: redis.Redis, transactional_db: None
+) -> None:
+    """M1: nothing of a store, of a file or of a secret passes through Redis."""
+    of = due_runs("Acme", 1)
+    queue.ring_due()
+    [message] = bell.lrange("runs", 0, -1)
+    envelope = json.loads(message)
+    assert envelope["content-type"] == "application/json"
+    run = SyncRun.objects.get(account=of, state=SyncRun.State.QUEUED)
+    arguments, keywords, rest = json.loads(base64.b64decode(envelope["body"]))
+    assert (arguments, keywords) == ([run.pk], {})
+    assert not any(rest.values())
+    assert envelope["headers"]["argsrepr"] == f"[{run.pk}]"
+
+
 def due_runs(name: str, count: int) -> Account:
     """An account with so many stores, each with one run that is due."""
     of = factories.account(name)
