@@ -7,18 +7,20 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from connections import platforms
 from connections.messages import explain
-from connections.models import CheckRun, Connection, SyncRun
+from connections.models import CheckRun, Connection, Delivery, SyncRun
 from connections.runs.replay import replay, replayable
 from connections.views.connection_list import store_relations
 from stores import audit
@@ -236,3 +238,39 @@ class FailedWorkAdmin(ReadOnlyAdmin):
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("connections.change_syncrun")
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than anybody turns pages (U26)."""
+
+    COUNTED = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[: self.COUNTED].count()
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    """The ledger of files of every account: what was sent, and what became of it."""
+
+    list_display = (
+        *("created_at", "name", "account", "connection", "entity", "state"),
+        *("rows", "size", "attempts", "error_code", "delivered_at"),
+    )
+    list_filter = ("state", "entity")
+    list_select_related = ("account", "connection")
+    search_fields = ("name__startswith",)
+    search_help_text = _("The beginning of a file's name.")
+    ordering = ("-pk",)
+    list_per_page = 50
+    paginator = CappedPaginator
+    show_full_result_count = False
+    fields = (
+        *("name", "account", "connection", "entity", "part", "parts", "resend_of"),
+        *("state", "error_code", "attempts", "announced", "folder", "size_seen"),
+        *("rows", "left_out", "rules", "size", "sha256", "upper_bound"),
+        *("created_at", "first_attempt_at", "delivered_at", "upload_by", "proof"),
+    )
+    readonly_fields = fields

@@ -16,6 +16,7 @@ ONBOARDING_MAY = (
     "change_store",
     "view_connection",
     "view_auditevent",
+    "view_delivery",
     "view_syncrun",
     "change_syncrun",  # replay
 )

@@ -167,6 +167,7 @@ ADMIN_MODELS = {
     "stores_merchant": True,
     "connections_connection": True,
     "stores_auditevent": True,
+    "connections_delivery": True,
     "connections_syncrun": True,
     "account_emailaddress": False,
     "mfa_authenticator": False,
@@ -574,6 +575,7 @@ def object_id(scene: Scene, model: str) -> int:
         "stores_account": scene.rows.store.account,
         "stores_merchant": scene.rows.store.merchant,
         "connections_connection": scene.rows.connection,
+        "connections_delivery": scene.rows.delivery,
         "connections_syncrun": SyncRun.objects.dead().first(),
     }
     row = rows.get(model) or AuditEvent.objects.first()

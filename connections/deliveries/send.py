@@ -237,14 +237,16 @@ def _give_up(context: RunContext, delivery: Delivery) -> None:
 
 
 def _end(context: RunContext, delivery: Delivery, state: State) -> None:
-    """End a delivery that is not known to be delivered; its bytes are not needed.
+    """End a delivery that is not known to be delivered.
 
+    The bytes of one that may have arrived are kept: people can look what was in it.
     The parts that follow it reach no bound any more: what it held is not told yet.
     """
     with context.fenced():
         delivery.state = state
         delivery.save(update_fields=["state"])
-        file_bytes.drop(delivery)
+        if state == State.FOREIGN:
+            file_bytes.drop(delivery)
         Delivery.objects.unfinished().filter(
             channel=delivery.channel_id,
             entity=delivery.entity,

@@ -12,12 +12,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from connections.alerts import ledger, silence
 from connections.messages import explain
-from connections.models import Alert
+from connections.models import Alert, Delivery
 from connections.runs.jobs import JOBS
 from connections.views.paging import page_open_first
 from connections.views.status import Status, explained
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 
+# Alerts whose detail is the name of a file.
+ABOUT_A_FILE = {"delivery_unknown", "not_confirmed", "cut_off_missed"}
 # What a line's words and links are made of.
 RELATIONS = ("channel", "connection__store", "connection__warehouse", "dismissed_by")
 
@@ -29,16 +31,31 @@ class Line:
     alert: Alert
     status: Status
     what: str | Promise
+    file: Delivery | None
 
 
 def lines(alerts: Iterable[Alert]) -> list[Line]:
     """Put alerts into words; they must have been read with RELATIONS."""
-    return [_line(alert) for alert in alerts]
+    shown = list(alerts)
+    files = _files(shown)
+    return [_line(alert, files.get(alert.detail)) for alert in shown]
 
 
-def _line(alert: Alert) -> Line:
+def _files(alerts: list[Alert]) -> dict[str, Delivery]:
+    """The files that alerts are about, by name."""
+    about = [alert for alert in alerts if alert.code in ABOUT_A_FILE]
+    if not about:
+        return {}
+    files = Delivery.objects.filter(
+        name__in={alert.detail for alert in about},
+        connection__in={alert.connection_id for alert in about},
+    )
+    return {file.name: file for file in files}
+
+
+def _line(alert: Alert, file: Delivery | None) -> Line:
     what = JOBS[alert.job].label if alert.job else alert.channel.get_type_display()
-    return Line(alert, _status(alert), what)
+    return Line(alert, _status(alert), what, file)
 
 
 def _status(alert: Alert) -> Status:

@@ -43,6 +43,8 @@ STATES: dict[str, tuple[Text, tuple[State, ...]]] = {
     "unknown": (gettext_lazy("Cannot tell"), (State.UNKNOWN,)),
     "not_sent": (gettext_lazy("Not sent"), (State.SUPERSEDED, State.FOREIGN)),
 }
+# Nothing of these is still to come; what nobody can tell of is followed by another file.
+OVER = (State.DELIVERED, State.SUPERSEDED, State.FOREIGN)
 TONES = {
     State.ASKED: "wait",
     State.BUILT: "wait",
@@ -122,11 +124,12 @@ def delivery_list(request: MemberRequest, connection: str) -> HttpResponse:
 def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
     """One file: what it is, what became of it and what follows."""
     row = _get(request, delivery)
+    status = file_status(row)
     context = {
         "nav": "connections",
         "file": row,
-        "status": file_status(row),
-        "holds_up": _holds_up(row) if row.state in STATES["under_way"][1] else None,
+        "status": status,
+        "holds_up": None if status.href or row.state in OVER else _holds_up(row),
         "order": _order(row),
         "path": join_path(row.folder, row.name) if row.attempts else "",
         "took": _took(row),

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import DatabaseError, transaction
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connections.models import CheckRun
+from connections.models import Channel, CheckRun
 from stores import audit
 from stores.models import AuditEvent, Store
 from tests import factories, household
@@ -143,3 +145,29 @@ def test_every_page_of_the_admin_opens(cast: Cast, rows: Household) -> None:
     assert len(admin) > 15
     refused = {path for path, page in admin.items() if page.status_code >= 400}
     assert refused == set()
+
+
+FILES = "/admin/connections/delivery/"
+
+
+def test_the_list_of_files_costs_the_same_however_long(
+    cast: Cast, rows: Household
+) -> None:
+    """U26: no query a row, and nothing counted to its end."""
+    client = log_in(cast.onboarding)
+    stock = rows.connection.channels.get(type=Channel.Type.INVENTORY)
+    costs = []
+    for _ in range(2):
+        with CaptureQueriesContext(database) as queries:
+            page = client.get(FILES, {"state__exact": "delivered"}).content.decode()
+        costs.append(len(queries))
+        for query in queries.captured_queries:
+            sql = query["sql"]
+            if "COUNT(" in sql and "connections_delivery" in sql:
+                assert "LIMIT 10000" in sql
+        for _file in range(12):
+            household.stock_file(stock)
+    assert costs[0] == costs[1]
+    assert rows.delivery.name in page
+    found = client.get(FILES, {"q": rows.delivery.name[:30]}).content.decode()
+    assert found.count('class="field-name') == 1

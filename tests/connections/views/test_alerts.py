@@ -161,3 +161,16 @@ def test_more_alerts_cost_no_more_queries(cast: Cast, url: str) -> None:
             client.get(url)
         counts.append(len(queries.captured_queries))
     assert counts[0] == counts[1]
+
+
+def test_an_alert_about_a_file_leads_to_the_file(cast: Cast, rows: Household) -> None:
+    """One query for all of a page; the ledger is not the merchant's."""
+    stock = rows.connection.channels.get(type=Channel.Type.INVENTORY)
+    raise_alert("delivery_unknown", channel=stock, detail=rows.delivery.name)
+    raise_alert("cut_off_missed", channel=stock, detail="inv_gone.csv")
+    link = reverse("connections:delivery", args=[rows.delivery.public_id])
+    for url in (LIST, page_of(rows)):
+        page = log_in(cast.staff).get(url).content.decode()
+        assert f'href="{link}"><code>{rows.delivery.name}' in page
+        assert "<code>inv_gone.csv</code>" in page
+        assert link not in log_in(cast.merchant_user).get(url).content.decode()
