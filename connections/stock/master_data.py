@@ -73,11 +73,16 @@ def send(context: RunContext) -> None:
 
 def send_first(context: RunContext) -> None:
     """Send them before a channel's first stock; nothing once stock was sent."""
-    is_over = Channel.objects.filter(pk=context.channel.pk, sent_through__gt=0)
-    if is_over.exists():
-        return
-    if _has_stock(context):
+    if _has_stock(context) and not stock_was_sent(context.channel):
         _send(context, FIRST)
+
+
+def stock_was_sent(channel: Channel) -> bool:
+    """Whether a stock file of a channel ever arrived; the mark may have gone back since."""
+    sent = Delivery.objects.filter(
+        channel=channel, entity=Entity.STOCK, state=State.DELIVERED
+    )
+    return sent.exists()
 
 
 def _has_stock(context: RunContext) -> bool:

@@ -14,6 +14,7 @@ from connections.deliveries.preflight import Preflight
 from connections.models import Channel, Delivery
 from connections.platforms import StockFile
 from connections.stock import query
+from connections.stock.master_data import stock_was_sent
 from connections.stock.plan import Update, Why, plan
 
 # Somebody waits for the page.
@@ -42,7 +43,7 @@ class NextFile:
             channel=channel, entity=Delivery.Entity.STOCK
         )
         update = plan(channel, channel.connection, target.repeat(store), full=full)
-        is_first = update is not None and not channel.sent_through
+        is_first = update is not None and not stock_was_sent(channel)
         return cls(
             file=target.file,
             update=update,

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from connections.models import Delivery, Listing, Location, SyncRun
+from connections.models import Channel, Delivery, Listing, Location, SyncRun
 from inventory_planner.forms import InventoryPlannerForm
 from tests import factories
 from tests.engine import drain, enqueue, run_now
@@ -125,6 +125,15 @@ def test_it_goes_before_the_first_stock_file_and_not_again(new_line: Line) -> No
     run_now(new_line.stock, "stock_changes")
     run_now(new_line.stock, "stock_full")
     assert written(new_line) == [*FOLDERS, "variant_warehouse", "variant_warehouse"]
+
+
+def test_a_mark_that_went_back_does_not_make_a_file_the_first(new_line: Line) -> None:
+    """The setting was made after the first one: master data is for somebody to ask for."""
+    run_now(new_line.stock, "stock_changes")
+    factories.change_store(new_line.store, master_data="first")
+    Channel.objects.filter(pk=new_line.stock.pk).update(sent_through=0)
+    run_now(new_line.stock, "stock_changes")
+    assert written(new_line) == ["variant_warehouse", "variant_warehouse"]
 
 
 def test_it_is_not_sent_unless_it_is_wanted(new_line: Line) -> None:
