@@ -85,7 +85,7 @@ def take_up(context: RunContext, file: Delivery) -> bool:
         with context.fenced():
             build.supersede(file)
         return False
-    with context.fenced():
+    with context.effect():
         file.state = State.BUILT
         file.save(update_fields=["state"])
         Channel.objects.filter(pk=channel.pk, sent_through__gt=file.upper_bound).update(

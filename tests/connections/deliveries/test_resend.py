@@ -193,6 +193,17 @@ def test_a_failed_one_is_tried_again_and_then_followed(
     assert known_after_sync(line) == NEWEST
 
 
+def test_after_a_part_that_reaches_nothing_by_itself_everything_follows(
+    line: Line, old: Delivery
+) -> None:
+    Delivery.objects.filter(pk=old.pk).update(upper_bound=0, parts=2)
+    ask(line, old)
+    drain()
+    newest = Delivery.objects.filter(entity="stock").latest("pk")
+    assert (newest.rows, newest.upper_bound) == (3, line.stock.sent_through)
+    assert known_after_sync(line) == NEWEST
+
+
 def test_another_channels_mark_is_left_alone(line: Line, old: Delivery) -> None:
     ask(line, old)
     drain()
