@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
+from uuid import UUID
 
 from psycopg import sql
 
@@ -49,6 +50,7 @@ class Level:
     is_sent: bool
     sent_at: datetime | None
     file: str | None
+    delivery: UUID | None
     parts: int | None  # how many files the update was; `file` is the last of them
     left_out: int | None
     refused: str | None
@@ -61,11 +63,11 @@ class Level:
 
     def state(self, otherwise: State) -> State:
         """Where it stands; `otherwise`: where its connection's unsent levels do."""
-        if self.refused is not None:
-            return State.REFUSED
         if not self.is_sent:
             return otherwise
-        return State.SENT if self.file else State.NO_FILE
+        if self.file is None:
+            return State.NO_FILE
+        return State.SENT if self.refused is None else State.REFUSED
 
 
 # The index connections_delivery_bound finds the file of each row. A file names what it
@@ -74,8 +76,8 @@ _SENT = """
     SELECT level.connection_id, level.variant_id, level.location_id, level.available,
            level.change_number, level.changed_at,
            coalesce(level.change_number <= channel.sent_through, false) AS is_sent,
-           file.delivered_at AS sent_at, file.name AS file, file.parts,
-           file.left_out,
+           file.delivered_at AS sent_at, file.name AS file,
+           file.public_id AS delivery, file.parts, file.left_out,
            CASE WHEN file.left_out > 0 THEN (
                SELECT concat_ws(' ', problem->>'column', problem->>'reason')
                FROM jsonb_array_elements(file.problems) problem
@@ -88,7 +90,7 @@ _SENT = """
     LEFT JOIN connections_channel channel
         ON channel.connection_id = level.connection_id AND channel.type = {inventory}
     LEFT JOIN LATERAL (
-        SELECT name, delivered_at, parts, left_out, problems
+        SELECT name, public_id, delivered_at, parts, left_out, problems
         FROM connections_delivery delivery
         WHERE delivery.channel_id = channel.id AND state = {delivered}
           AND entity = {stock} AND upper_bound >= level.change_number
@@ -112,9 +114,9 @@ _NAMES = {
 
 _TOGETHER = """
     SELECT level.variant_id, sum(level.available) AS available,
-           max(CASE WHEN level.refused IS NOT NULL THEN {refused}
-                    WHEN NOT level.is_sent THEN line.state
+           max(CASE WHEN NOT level.is_sent THEN line.state
                     WHEN level.file IS NULL THEN {no_file}
+                    WHEN level.refused IS NOT NULL THEN {refused}
                     ELSE {sent} END) AS state,
            max(level.sent_at) FILTER (WHERE level.is_sent) AS sent_at
     FROM ({levels}) level

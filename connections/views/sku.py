@@ -183,7 +183,7 @@ def _add_places(
 
 def _note(level: sent.Level, on_its_way: Delivery | None) -> str:
     """What to know besides where a level stands."""
-    if level.refused is not None:
+    if level.is_sent and level.refused is not None:
         return _("%(file)s leaves it out: %(reason)s.") % {
             "file": level.file,
             "reason": level.refused,

@@ -137,6 +137,23 @@ def test_a_file_on_its_way_is_named(cast: Cast) -> None:
     assert row[4] == "Goes with the next update way.csv is on its way."
 
 
+def test_staff_go_on_from_a_level_to_its_file(cast: Cast) -> None:
+    of = line(cast.merchant)
+    report(of.warehouse, "A@=5")
+    made = delivered(of, "file.csv", bound=1)
+    href = reverse("connections:delivery", args=[made.public_id])
+    assert href in read(cast.staff, cast.merchant, "A")
+    html = read(cast.merchant_user, cast.merchant, "A")
+    assert href not in html  # they may not open it
+    assert "file.csv" in html
+    # The very file is being sent again: what it left out waits as all else does.
+    key = {"key": ["A", "WH1"], "row": 1, "column": "IN_STOCK", "reason": "is odd"}
+    Delivery.objects.filter(pk=made.pk).update(left_out=1, problems=[key])
+    Channel.objects.update(sent_through=0)
+    row = sold(read(cast.staff, cast.merchant, "A"))[0]
+    assert row[4] == "Goes with the next update"
+
+
 def test_an_update_of_several_files_says_so(cast: Cast) -> None:
     of = line(cast.merchant)
     report(of.warehouse, "A@=5")
