@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
+import types
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.bench.dispatch import twin, using
 from tests.bench.growth import analyse, database
@@ -22,6 +27,10 @@ from tests.bench.registry import (
 from tests.bench.stock import NUMBER, Shop, durable_database, far_side, make_shop
 from tests.bench.upload import put
 from tests.lab.openssh import OpenSsh
+from tests.lab.wire_servers import HOST
+
+if TYPE_CHECKING:
+    from tests.lab.workers import Workers
 
 PSQL = shutil.which("psql")
 _MILLION = 1_000_000
@@ -29,6 +38,11 @@ _SMALL = 10_000
 _ROUNDS = 5
 _SMALL_ROUNDS = 15
 _LOOKS = 5
+
+_MEMORY_ROUNDS = 3
+# As docker-compose.yml starts a worker; the clock is production's.
+_THREADS = 16
+_CLOCK = {"LEASE_SECONDS": "60", "RING_AGAIN_SECONDS": "60", "RETRY_BASE_SECONDS": "30"}
 
 # What somebody would write by hand for the same file.
 _COPY = """
@@ -247,3 +261,70 @@ def push_beside_large() -> Measured:
     )
     ratio = max(one.ratio for one in found.values())
     return Measured(ratio, f"{_SMALL:,} rows beside {_MILLION:,}; {detail}")
+
+
+@measure("push.memory", goal="≤ 1.2 ×")
+def push_memory() -> Measured:
+    """Peak memory of a fresh worker less its idle, 1,000,000 rows against 10,000.
+
+    The worker's whole process, on the pool that production has (Linux: VmHWM).
+    """
+    if not Path("/proc/self/status").exists():
+        raise PeerMissingError("only Linux tells a process's peak")
+    with database(), far_side() as server:
+        small = make_shop(server, _SMALL, name="Small")
+        large = make_shop(server, _MILLION, name="Large")
+        analyse()
+        return memory_of(server, small, large, rounds=_MEMORY_ROUNDS)
+
+
+def memory_of(server: OpenSsh, small: Shop, large: Shop, *, rounds: int) -> Measured:
+    """Compare what a push adds to a worker, in rounds that take turns."""
+    from tests.lab.workers import real_workers
+
+    facts = {
+        "api_url": "http://127.0.0.1:9",
+        "outbound_hosts": f"{HOST}=127.0.0.1:{server.port}",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        far_sides = types.SimpleNamespace(facts=facts)
+        with real_workers(Path(folder) / "logs", far_sides) as workers:  # type: ignore[arg-type]
+            pairs = [
+                (_added_kib(workers, small), _added_kib(workers, large))
+                for _ in range(rounds)
+            ]
+    ratios = [grown / base for base, grown in pairs]
+    base, grown = (statistics.median(one) / 1024 for one in zip(*pairs, strict=True))
+    detail = (
+        f"{rounds} rounds, ratio {min(ratios):.2f}-{max(ratios):.2f}; {large.rows:,} rows "
+        f"add {grown:.1f} MiB to a worker, {small.rows:,} rows {base:.1f} MiB"
+    )
+    return Measured(statistics.median(ratios), detail)
+
+
+def _added_kib(workers: Workers, shop: Shop) -> int:
+    """Let a new worker do one push; return its peak less what it had before."""
+    from connections.models import Heartbeat, SyncRun
+    from connections.runs.jobs import STOCK_FULL
+    from tests.engine import enqueue
+
+    Heartbeat.objects.all().delete()
+    worker = workers.start_worker(queues="runs", threads=_THREADS, **_CLOCK)
+    workers.wait_for("the worker", Heartbeat.objects.filter(kind="worker").exists)
+    with contextlib.suppress(OSError):
+        # Forget the peak of its start.
+        Path(f"/proc/{worker.pid}/clear_refs").write_text("5")
+    idle = _status_kib(worker.pid, "VmRSS")
+    run = SyncRun.objects.filter(pk=enqueue(shop.channel, STOCK_FULL.slug).pk)
+    workers.wait_for("the push", run.filter(finished_at__isnull=False).exists)
+    peak = _status_kib(worker.pid, "VmHWM")
+    workers.kill(worker)
+    if run.get().counts.get("rows_sent") != shop.rows:
+        raise RuntimeError(f"{run.get().state}: {run.get().counts}")
+    return peak - idle
+
+
+def _status_kib(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1])

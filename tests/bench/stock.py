@@ -18,7 +18,7 @@ from tests.lab.wire_servers import HOST, PORT
 
 if TYPE_CHECKING:
     from connections.models import Channel, SyncRun
-    from stores.models import Account, Store, User, Warehouse
+    from stores.models import Store, User, Warehouse
 
 # One statement whatever the number; rows of our own make need no foreign key looked up.
 _FILL = """
@@ -126,16 +126,16 @@ def make_shop(server: OpenSsh, rows: int, *, name: str = "Shop") -> Shop:
 
     account = factories.account(name)
     by = factories.person(f"{name.lower()}@shop.example", account)
-    return add_shop(server, account, by, rows)
+    return add_shop(server, by, rows, name=name)
 
 
-def add_shop(server: OpenSsh, account: Account, by: User, rows: int) -> Shop:
-    """Make one more store of an account."""
+def add_shop(server: OpenSsh, by: User, rows: int, *, name: str) -> Shop:
+    """Make one more store of somebody's account."""
     from connections.models import Channel
     from connections.warehouses.platforms import WarehousePlatform
     from tests import factories
 
-    merchant = factories.merchant(account, f"{account.name} brand")
+    merchant = factories.merchant(by.membership.account, name)
     store = factories.store(
         merchant,
         **{"api_key": "neverused", "ip_account": server.username},
