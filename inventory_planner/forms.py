@@ -108,6 +108,32 @@ class InventoryPlannerForm(forms.Form):
         initial=InventoryPlannerSettings.SendQuantities.WITH_STATUS,
         help_text=_("Writes how much arrived on each line, before the status."),
     )
+    repeat_stock = forms.ChoiceField(
+        label=_("Send unchanged stock again"),
+        required=False,
+        choices=InventoryPlannerSettings.RepeatStock.choices,
+        initial=InventoryPlannerSettings.RepeatStock.EACH,
+        help_text=_(
+            "Heals what was changed or lost in Inventory Planner. It goes with the "
+            "inventory updates."
+        ),
+    )
+    master_data = forms.ChoiceField(
+        label=_("Warehouses, vendors and variants"),
+        required=False,
+        choices=InventoryPlannerSettings.MasterData.choices,
+        initial=InventoryPlannerSettings.MasterData.KEPT,
+        help_text=_("Inventory Planner drops the stock of what it does not know."),
+    )
+    vendor_currency = forms.CharField(
+        label=_("Currency of the placeholder vendor"),
+        required=False,
+        max_length=3,
+        help_text=_(
+            "Inventory Planner needs at least one vendor; DropStream knows of none and "
+            "sends a placeholder in this currency."
+        ),
+    )
     sync_at = forms.TimeField(
         label=_("Nightly sync at"),
         required=False,
@@ -165,32 +191,6 @@ class InventoryPlannerForm(forms.Form):
         ),
     )
 
-    repeat_stock = forms.ChoiceField(
-        label=_("Send unchanged stock again"),
-        required=False,
-        choices=InventoryPlannerSettings.RepeatStock.choices,
-        initial=InventoryPlannerSettings.RepeatStock.EACH,
-        help_text=_(
-            "Heals what was changed or lost in Inventory Planner. It goes with the "
-            "inventory updates."
-        ),
-    )
-    master_data = forms.ChoiceField(
-        label=_("Warehouses, vendors and variants"),
-        required=False,
-        choices=InventoryPlannerSettings.MasterData.choices,
-        initial=InventoryPlannerSettings.MasterData.KEPT,
-        help_text=_("Inventory Planner drops the stock of what it does not know."),
-    )
-    vendor_currency = forms.CharField(
-        label=_("Currency of the placeholder vendor"),
-        required=False,
-        max_length=3,
-        help_text=_(
-            "Inventory Planner needs at least one vendor; DropStream knows of none and "
-            "sends a placeholder in this currency."
-        ),
-    )
     # What has a safe value, and is changed on the store's page when it has to be.
     store_sections = (
         (
