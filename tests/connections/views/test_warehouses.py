@@ -55,7 +55,7 @@ def test_all_its_reports_are_listed_the_newest_first(
     client, there = log_in(cast.staff), url("report_list", rows)
     names: list[str] = []
     while there:
-        with django_assert_max_num_queries(7):
+        with django_assert_max_num_queries(8):
             page = client.get(there)
         names += [report.name for report in page.context["reports"]]
         after = page.context["page"].next_after
