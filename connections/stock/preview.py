@@ -1,4 +1,4 @@
-"""What an uploaded report would change, by the same rule that applies it (ingest.UPSERT)."""
+"""What an uploaded report would change, by the same rule that applies it (ingest.WRITE)."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import StringIO
+from itertools import chain
 
 from django.utils import timezone
 
@@ -82,7 +84,7 @@ def rows_of(sftp: Sftp, file: OutFile) -> Iterator[list[str]]:
     csv.Error; UnfinishedFileError when it is gone, and at its end when it grew or stops
     in mid-line.
     """
-    return csv.reader(_lines(_checked(sftp, file)), strict=True)
+    return _rows(_checked(sftp, file))
 
 
 def tell_unreadable(context: RunContext, names: list[str]) -> None:
@@ -100,7 +102,7 @@ def tell_unreadable(context: RunContext, names: list[str]) -> None:
 
 def rows_of_pieces(pieces: Iterable[bytes]) -> Iterator[list[str]]:
     """The rows of a file that is here as a whole. Raises UnicodeDecodeError, csv.Error."""
-    return csv.reader(_lines(pieces), strict=True)
+    return _rows(pieces)
 
 
 def _is_wanted(file: RemoteFile, prefix: str) -> bool:
@@ -151,20 +153,25 @@ def _pieces(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
         raise
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Split at line feeds only: a quoted field may hold other separators.
+def _rows(pieces: Iterable[bytes]) -> Iterator[list[str]]:
+    return csv.reader(chain.from_iterable(_blocks(pieces)), strict=True)
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[Iterable[str]]:
+    """Whole lines, split at line feeds only: a quoted field may hold other separators.
 
     Raises csv.Error for a line that would fill the memory.
     """
     rest = b""
-    first = True
+    encoding = "utf-8-sig"  # the first may begin with a byte order mark
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            text = line.decode("utf-8-sig" if first else "utf-8")
-            first = False
-            yield text + "\n"
+        whole, feed, begun = piece.rpartition(b"\n")
+        if feed:
+            yield StringIO((rest + whole + feed).decode(encoding), newline="\n")
+            rest, encoding = begun, "utf-8"
+        else:
+            rest += begun
         if len(rest) > LINE_LIMIT_BYTES:
             raise csv.Error(f"a line is longer than {LINE_LIMIT_BYTES} bytes")
     if rest:
-        yield rest.decode("utf-8-sig" if first else "utf-8")
+        yield StringIO(rest.decode(encoding), newline="\n")

@@ -163,6 +163,34 @@ def test_the_last_row_of_a_sku_wins(line: Line) -> None:
     assert levels() == {"A@RENO": 2}
 
 
+def test_the_last_row_wins_when_it_is_the_one_that_changes_nothing(line: Line) -> None:
+    apply(line, [["A", "RENO", "2"]], name="before")
+    done = apply(line, [["A", "RENO", "1"], ["A", "RENO", "2"]], name="after")
+    assert done is not None
+    assert (done.rows, done.changed) == (2, 0)
+    assert levels() == {"A@RENO": 2}
+
+
+def test_a_long_report_writes_what_differs_and_nothing_else(line: Line) -> None:
+    """Of more rows than the planner is trusted with: changed, new, twice, and equal."""
+    count = ingest.MANY_ROWS + 500
+    before = [[f"S{n}", "RENO", str(n)] for n in range(count)]
+    apply(line, before, name="before")
+    untouched = dict(StockLevel.objects.values_list("sku", "changed_at"))
+    after = [
+        [sku, at, "7" if n % 500 == 1 else was]
+        for n, (sku, at, was) in enumerate(before)
+    ]
+    after += [["NEW", "RENO", "1"], ["S9", "RENO", "8"], ["S9", "RENO", "9"]]
+    done = apply(line, after, name="after")
+    assert done is not None
+    assert (done.rows, done.changed) == (count + 3, 4)
+    changed = StockLevel.objects.filter(change_number=2).values_list("sku", flat=True)
+    assert set(changed) == {"S1", "S501", "S1001", "NEW"}
+    same = StockLevel.objects.filter(change_number=1)
+    assert all(untouched[level.sku] == level.changed_at for level in same)
+
+
 def test_a_report_is_applied_once(line: Line) -> None:
     assert apply(line, [["A", "RENO", "1"]], name="same") is not None
     assert apply(line, [["A", "RENO", "2"]], name="same") is None
