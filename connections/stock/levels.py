@@ -240,12 +240,15 @@ def of_connections(
     return sql.SQL(" UNION ALL ").join(parts)
 
 
-def of_changed(connection: Connection, since: int) -> sql.Composed:
+def of_changed(connection: Connection, since: int) -> sql.Composed | None:
     """The levels whose change number is above `since`; columns as of `of_all`.
 
-    Up to NARROW_LIMIT changes the work grows with them, not with the warehouse.
+    None when nothing of what changed is sold here. Up to NARROW_LIMIT changes the work
+    grows with them, not with the warehouse.
     """
     found = _changed_variants(connection, since, NARROW_LIMIT + 1)
+    if not found:
+        return None
     # Asked before the levels are read: what is missed here is newer than any bound
     # that was read before, and counts the next time.
     variants = found if len(found) <= NARROW_LIMIT else None

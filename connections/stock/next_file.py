@@ -42,7 +42,8 @@ class NextFile:
         begun = Delivery.objects.unfinished().filter(
             channel=channel, entity=Delivery.Entity.STOCK
         )
-        update = plan(channel, channel.connection, target.repeat(store), full=full)
+        planned = plan(channel, channel.connection, target.repeat(store), full=full)
+        update = planned if isinstance(planned, Update) else None
         is_first = update is not None and not stock_was_sent(channel)
         return cls(
             file=target.file,

@@ -41,9 +41,16 @@ class Update:
     repeated_through: datetime | None = None
 
 
+@dataclass(frozen=True)
+class NothingSold:
+    """Nothing of what changed up to the bound is sold here: it is reached already."""
+
+    bound: int
+
+
 def plan(
     channel: Channel, connection: Connection, repeat: Repeat, *, full: bool
-) -> Update | None:
+) -> Update | NothingSold | None:
     """Find what there is to say; None when nothing is."""
     mark, repeated_at = Channel.objects.values_list("sent_through", "repeated_at").get(
         pk=channel.pk
@@ -66,6 +73,7 @@ def plan(
     if repeat is Repeat.EACH and now - last >= LOOK_EVERY:
         due = levels.of_due(connection, mark, every=STANDS_STILL, last=last, now=now)
         return Update(Why.STANDS_STILL, due, bound, now)
-    if bound > mark:
-        return Update(Why.CHANGES, levels.of_changed(connection, mark), bound)
-    return None
+    if bound <= mark:
+        return None
+    rows = levels.of_changed(connection, mark)
+    return NothingSold(bound) if rows is None else Update(Why.CHANGES, rows, bound)

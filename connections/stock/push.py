@@ -13,7 +13,7 @@ from connections.platforms import StockTarget
 from connections.runs.context import RunContext
 from connections.stock import intake, master_data
 from connections.stock.deliver import deliver, tell_left_out
-from connections.stock.plan import plan
+from connections.stock.plan import NothingSold, plan
 
 State = Delivery.State
 
@@ -74,6 +74,10 @@ def _build(context: RunContext, target: StockTarget, *, full: bool) -> list[Deli
     update = plan(context.channel, context.connection, repeat, full=full)
     if update is None:
         return []
+    if isinstance(update, NothingSold):
+        with context.fenced():
+            _reach(context, update.bound)
+        return []
     look = Preflight(target.file.sheet, tuple(target.file.select))
     with context.fenced():
         made = build.build_parts(
@@ -101,7 +105,9 @@ def _move_mark(context: RunContext, delivery: Delivery) -> None:
     context.note("stock_sent", file=delivery.name, rows=delivery.rows)
 
 
-def _reach(context: RunContext, bound: int, repeated_through: datetime | None) -> None:
+def _reach(
+    context: RunContext, bound: int, repeated_through: datetime | None = None
+) -> None:
     channel = Channel.objects.filter(pk=context.channel.pk)
     channel.filter(sent_through__lt=bound).update(sent_through=bound)
     if repeated_through is not None:

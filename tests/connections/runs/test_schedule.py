@@ -345,7 +345,7 @@ def test_rules_of_what_is_off_wait(channel: Channel) -> None:
 
 def test_no_rule_is_quicker_than_its_job_may_be(channel: Channel) -> None:
     """dropstream.md §3: the service refuses it, and so does the database."""
-    for job in (job for job in JOBS.values() if job.moves_data):
+    for job in (job for job in JOBS.values() if job.has_rules):
         owner = Channel.objects.get(connection=channel.connection_id, type=job.channel)
         refuses_quicker(owner, job)
 

@@ -67,6 +67,8 @@ def change(store: Store, *rows: Row) -> dict[str, int]:
 
 def read(query: Any) -> dict[Place, Decimal]:
     """Levels by variant id and location; no pair comes twice."""
+    if query is None:
+        return {}
     with database.cursor() as cursor:
         cursor.execute(query)
         rows = cursor.fetchall()
