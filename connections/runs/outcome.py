@@ -23,9 +23,14 @@ def succeeded(run: SyncRun) -> None:
 
 
 def refused(run: SyncRun) -> None:
-    """A person has to mend it; meanwhile it is looked at now and then."""
+    """A person has to mend it; meanwhile it is looked at now and then.
+
+    What a person asked for on a page of its own is theirs to ask for again: it holds
+    nothing of the channel up.
+    """
     _tell(run)
-    retry.count_refusal(run)
+    if JOBS[run.job].has_rules:
+        retry.count_refusal(run)
 
 
 def died(run: SyncRun) -> None:

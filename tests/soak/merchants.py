@@ -64,14 +64,14 @@ def set_up(house: House, count: int) -> list[Soaked]:
 
 
 def press_run_now() -> None:
-    """Ask for every job of every connection, as its people can.
+    """Ask for every job of every card, as its people can.
 
     But for the full stock: it would send what a change forgot.
     """
     database.close()  # its server may have been restarted since
     for channel in Channel.objects.select_related("connection"):
         for job in jobs_of(channel.type):
-            if job == STOCK_FULL:
+            if job == STOCK_FULL or not job.has_rules:
                 continue
             queue.enqueue(channel, job, SyncRun.Trigger.PERSON)
 

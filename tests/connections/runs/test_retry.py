@@ -336,3 +336,12 @@ def test_a_server_that_refuses_is_not_asked_again_by_schedules(line: Line) -> No
         make_schedules_due()
         assert "stock_changes" not in {run.job for run in drain()}
     assert tried() == before
+
+
+def test_what_was_asked_for_on_its_own_page_holds_no_stock_up(channel: Channel) -> None:
+    """Master data without a currency: told, and the stock goes on."""
+    attempt(enqueue(channel, "stock_master_data"), REFUSED)
+    channel.refresh_from_db()
+    assert (channel.gate_until, channel.refusals) == (None, 0)
+    assert not SyncRun.objects.unfinished().filter(channel=channel).exists()
+    assert Alert.objects.open().filter(channel=channel).count() == 1
