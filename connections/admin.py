@@ -46,7 +46,7 @@ class SetUpFilter(admin.SimpleListFilter):
 
 
 # Generic in the stubs only; subscripting it fails when it runs.
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in its stubs only
     """Seen, never changed here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -240,7 +240,7 @@ class FailedWorkAdmin(ReadOnlyAdmin):
         return request.user.has_perm("connections.change_syncrun")
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic in its stubs only
     """Counts no further than anybody turns pages (U26)."""
 
     COUNTED = 10_000

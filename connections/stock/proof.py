@@ -95,21 +95,18 @@ def _samples(context: RunContext, files: Sequence[Delivery]) -> dict[int, list[S
 
 def _unchanged(context: RunContext, file: Delivery) -> list[Sold]:
     """Variants from one place of the file, the same ones at each look."""
-    n = random.Random(file.sha256).randrange(  # noqa: S311  nobody has to guess it
-        file.size // file_bytes.CHUNK_BYTES + 1
+    dice = random.Random(file.sha256)  # noqa: S311  nobody has to guess the sample
+    chunk = file_bytes.read_chunk(
+        file, dice.randrange(-(-file.size // file_bytes.CHUNK_BYTES))
     )
-    chunk = file_bytes.read_chunk(file, n)
     if not chunk:
         return []
     layout = platforms.stock_target(context.store).file
     column = list(layout.select).index(layout.variant)
-    # The first line is the header, or the end of one that began in the chunk before.
-    lines = chunk.decode(errors="replace").splitlines()[1:]
-    whole = lines if len(chunk) < file_bytes.CHUNK_BYTES else lines[:-1]
+    # The first line is the header or a cut one, the last one empty or cut.
+    whole = chunk.decode(errors="replace").split("\n")[1:-1]
     variants = list(dict.fromkeys(row[column] for row in csv.reader(whole)))
-    chosen = random.Random(file.sha256).sample(  # noqa: S311
-        variants, min(len(variants), SAMPLE * 2)
-    )
+    chosen = dice.sample(variants, min(len(variants), SAMPLE * 2))
     return _levels(context, file, chosen)
 
 

@@ -163,7 +163,7 @@ _COUNT = f"""
         ) sold
         LIMIT {{limit}}
     ) counted
-"""  # noqa: S608
+"""  # noqa: S608  the same
 
 _COMMITTED = """
     SELECT line.store_id, level.sku, sum(level.committed)

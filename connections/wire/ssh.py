@@ -443,7 +443,7 @@ class _Transport(paramiko.Transport):
         return isinstance(packetizer, _Packetizer) and packetizer.is_endless
 
     def _parse_ext_info(self, msg: Any) -> None:
-        super()._parse_ext_info(msg)  # type: ignore[misc]
+        super()._parse_ext_info(msg)  # type: ignore[misc]  # private: not in the stubs
         if isinstance(self.auth_handler, _LogIn):
             self.auth_handler.go_on()
 
@@ -470,13 +470,13 @@ class _LogIn(AuthHandler):
         """Send the credential unless more must be known."""
         key = self.private_key
         is_rsa = key is not None and key.get_name() == "ssh-rsa"
-        told = self.transport.server_extensions  # type: ignore[attr-defined]
+        told = self.transport.server_extensions  # type: ignore[attr-defined]  # nor this
         is_known = not is_rsa or "server-sig-algs" in told
         if self._is_requested and is_known:
             self._send_once()
 
     def _request_auth(self) -> None:
-        super()._request_auth()  # type: ignore[misc]
+        super()._request_auth()  # type: ignore[misc]  # private: not in the stubs
         self._is_requested = True
         self.go_on()
 
