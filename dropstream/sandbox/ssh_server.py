@@ -46,7 +46,12 @@ class Files(asyncssh.SFTPServer):
         self.turn = asyncio.Lock()
 
     async def step(self, op: str, path: bytes | str, size: int = 0) -> None:
-        """Log one step and let the scripted faults have their say."""
+        """Log one step and let the scripted faults have their say.
+
+        What was on its way when the line was cut is not done any more.
+        """
+        if self.cut_off:
+            raise asyncssh.SFTPConnectionLost("connection dropped")
         shown = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
         self.side.journal.add(self.side.name, self.who, op, shown, size)
         for fault in list(self.side.faults):
@@ -55,6 +60,7 @@ class Files(asyncssh.SFTPServer):
                 if inspect.isawaitable(waiting):
                     await waiting
             except DropConnection:
+                self.cut_off = True
                 self.connection.abort()
                 raise asyncssh.SFTPConnectionLost("connection dropped") from None
 

@@ -58,9 +58,15 @@ class House:
         keys = [p["api_key"] for p in self.facts.values() if isinstance(p, dict)]
         return [*keys, self.env["SECRET_KEY"]]
 
-    def far_state(self, name: str) -> Any:
-        """Return a document that a far side keeps of itself."""
-        return json.loads((self.root / "sandbox" / name).read_text())
+    def far_state(self, name: str, default: Any = None) -> Any:
+        """Return a document that a far side keeps of itself; `default` before its first.
+
+        Raises FileNotFoundError when it should be there.
+        """
+        path = self.root / "sandbox" / name
+        if default is not None and not path.exists():
+            return default
+        return json.loads(path.read_text())
 
     def start_servers(self) -> None:
         """Start servers and far sides and settle what the product is told of them."""

@@ -245,8 +245,9 @@ def stock_that_differs(house: House, merchants: list[Soaked]) -> Iterator[str]:
     """The newest stock of every SKU is what the platform knows."""
     for merchant in merchants:
         stock = house.far_state(f"warehouse_{merchant.user}_stock.json")
-        there = house.far_state(f"ip_{merchant.account_id}_stock.json")["stock"]
-        known = {sku: row["in_stock"] for sku, _warehouse, row in there}
+        # Inventory Planner keeps none before it has read a first file.
+        there = house.far_state(f"ip_{merchant.account_id}_stock.json", {"stock": []})
+        known = {sku: row["in_stock"] for sku, _warehouse, row in there["stock"]}
         wrong = [
             sku
             for sku, levels in stock.items()
