@@ -514,6 +514,10 @@ EVENTS: dict[str, tuple[str, Text]] = {
         "ok",
         _("Purchase order %(number)s sent to the warehouse as %(file)s."),
     ),
+    "order_delayed": (
+        "warn",
+        _("Purchase order %(number)s is past its due date, and not fully received."),
+    ),
     "order_received": ("ok", _("Receipt %(receipt)s for purchase order %(number)s.")),
     "order_quantities_sent": (
         "ok",

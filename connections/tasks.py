@@ -11,6 +11,7 @@ from connections.checks import execute as checks
 from connections.checks import subjects
 from connections.models import ConnectionDraft, Heartbeat
 from connections.orders import jobs as orders
+from connections.orders import overdue
 from connections.runs import execute, heartbeat, queue, schedule
 from connections.runs.jobs import (
     ORDERS_IMPORT,
@@ -52,6 +53,8 @@ def tick() -> None:
     heartbeat.beat(Heartbeat.Kind.TICK)
     if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
         silence.look()
+    if heartbeat.take_turn("overdue", overdue.EVERY_S):
+        overdue.mark_delayed()
     intake.look_for_missed()
     proof.ask()
     uploads.expire()

@@ -203,7 +203,12 @@ def purchase_order(of: Connection, *, text: str = "Plain") -> PurchaseOrder:
         changed_at=timezone.now(),
     )
     line = order.lines.create(
-        external_id="1", line_id="1", sku=f"{text} sku", title=text, quantity=5
+        store=of.store,
+        external_id="1",
+        line_id="1",
+        sku=f"{text} sku",
+        title=text,
+        quantity=5,
     )
     receipt = Receipt.objects.create(
         account=of.account,

@@ -120,6 +120,7 @@ OURS = {
     "check": Page(GET, MINE, sees=MINE, ids=("check",)),
     "check_cancel": Page(POST, MINE, sees=MINE, ids=("check",)),
     "check_approve": Page(POST, MINE, sees=MINE, ids=("check", "host_key")),
+    "order_list": Page(GET, EVERYBODY),
     "order": Page(GET, EVERYBODY, ids=("order",)),
     "order_file": Page(POST, STAFF, ids=("order",)),
     "order_receive": Page(POST, STAFF, ids=("order",)),

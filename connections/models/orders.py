@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Collate, Lower
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Connection
@@ -79,6 +80,7 @@ class PurchaseOrder(TenantModel):
     content_hash = models.CharField(max_length=64)
     imported_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField()
+    edited_at = models.DateTimeField(null=True, help_text=_("When a person last did."))
     # The write-back: what the platform was seen to hold, and why nothing more is written.
     acknowledged_at = models.DateTimeField(null=True)
     acknowledgement = models.CharField(max_length=256, blank=True)
@@ -98,22 +100,39 @@ class PurchaseOrder(TenantModel):
             ),
         ]
         indexes = [
-            models.Index(fields=["account", "-id"], name="connections_order_list"),
-            models.Index(fields=["account", "reference"], name="connections_order_ref"),
+            # The list, newest first, of whatever it is narrowed to; each status apart.
+            models.Index(
+                fields=["account", "status", "imported_at", "id"],
+                name="connections_order_account",
+            ),
+            models.Index(
+                fields=["store", "status", "imported_at", "id"],
+                name="connections_order_store",
+            ),
+            models.Index(
+                fields=["connection", "status", "imported_at", "id"],
+                name="connections_order_connection",
+            ),
+            # What a search begins with; the newest of the same name first.
+            models.Index(
+                fields=["store", "reference", "-id"], name="connections_order_reference"
+            ),
+            models.Index(
+                F("store"),
+                Collate(Lower("vendor"), "C"),
+                F("id").desc(),
+                name="connections_order_vendor",
+            ),
+            # What may have become Delayed (orders/overdue.py).
+            models.Index(
+                fields=["expected_on"],
+                condition=Q(status__in=("open", "partially_received")),
+                name="connections_order_due",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.reference or self.external_id
-
-    @property
-    def ordered_total(self) -> Decimal:
-        """Units ordered, over all lines; prefetch the lines."""
-        return _plain(sum((line.quantity for line in self.lines.all()), Decimal(0)))
-
-    @property
-    def received_total(self) -> Decimal:
-        """Units received, over all lines; prefetch the lines."""
-        return _plain(sum((line.received for line in self.lines.all()), Decimal(0)))
 
 
 class PurchaseOrderLine(models.Model):
@@ -121,6 +140,16 @@ class PurchaseOrderLine(models.Model):
     was last seen to hold."""
 
     order = models.ForeignKey(PurchaseOrder, models.CASCADE, related_name="lines")
+    # The order's, for its index: a search by SKU looks in one store at a time. Null only
+    # in rows that the version before wrote; those are not found by their SKU.
+    store = models.ForeignKey(
+        Store,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     external_id = models.CharField(max_length=128)
     line_id = models.CharField(max_length=128)
     sku = models.CharField(max_length=256, db_collation="C", blank=True)
@@ -144,6 +173,9 @@ class PurchaseOrderLine(models.Model):
                 fields=["order"],
                 condition=Q(received__gt=F("received_there")),
                 name="connections_orderline_owed",
+            ),
+            models.Index(
+                fields=["store", "sku", "-order"], name="connections_orderline_sku"
             ),
         ]
 
@@ -193,8 +225,16 @@ class Receipt(TenantModel):
     """
 
     class State(models.TextChoices):
+        NEW = "new", _("New")
+        PROCESSING = "processing", _("Processing")
+        READY = "ready", _("Ready")
+        NOTIFYING = "notifying", _("Notifying")
         COMPLETED = "completed", _("Completed")
         ERROR = "error", _("Error")
+        ARCHIVED = "archived", _("Archived")
+
+    # Those whose quantities count on the order.
+    COUNTED = (State.PROCESSING, State.READY, State.NOTIFYING, State.COMPLETED)
 
     warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="receipts")
     order = models.ForeignKey(
@@ -202,6 +242,13 @@ class Receipt(TenantModel):
     )
     external_id = models.CharField(max_length=128)
     file_name = models.CharField(max_length=255)
+    order_name = models.CharField(
+        max_length=256,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What the file calls the order: its id there, or its PO number."),
+    )
     state = models.CharField(max_length=20, choices=State)
     error = models.CharField(max_length=500, blank=True)
     received_at = models.DateTimeField(null=True)
@@ -226,6 +273,14 @@ class Receipt(TenantModel):
                 condition=Q(order=None),
                 name="connections_receipt_orphan",
             ),
+            # The list, newest first; each state apart.
+            models.Index(
+                fields=["account", "state", "-id"], name="connections_receipt_account"
+            ),
+            models.Index(
+                fields=["warehouse", "state", "-id"],
+                name="connections_receipt_warehouse",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -241,6 +296,12 @@ class ReceiptLine(models.Model):
     )
     sku = models.CharField(max_length=256, db_collation="C")
     quantity = models.DecimalField(max_digits=20, decimal_places=4)
+    expected = models.DecimalField(
+        max_digits=20,
+        decimal_places=4,
+        null=True,
+        help_text=_("What was outstanding when the receipt came."),
+    )
 
     def __str__(self) -> str:
         return f"{self.sku} {self.quantity}"

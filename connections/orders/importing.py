@@ -214,6 +214,7 @@ def _write_lines(row: PurchaseOrder, order: RemoteOrder) -> None:
     PurchaseOrderLine.objects.bulk_create(
         PurchaseOrderLine(
             order=row,
+            store_id=row.store_id,
             external_id=line.external_id,
             line_id=line.line_id,
             sku=line.sku[:256],

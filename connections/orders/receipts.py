@@ -23,6 +23,7 @@ from connections.models import (
     ReceiptLine,
 )
 from connections.models.activity import note
+from connections.orders.overdue import is_overdue
 from connections.runs.context import RunContext
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
@@ -246,7 +247,8 @@ def add_up(order: PurchaseOrder) -> None:
     PurchaseOrderLine.objects.bulk_update(lines, ["received"])
     if order.status in order.RECEIVING and any(line.received > 0 for line in lines):
         whole = all(line.received >= line.quantity for line in lines)
-        order.status = Status.RECEIVED if whole else Status.PARTIALLY_RECEIVED
+        in_part = Status.DELAYED if is_overdue(order) else Status.PARTIALLY_RECEIVED
+        order.status = Status.RECEIVED if whole else in_part
         order.changed_at = timezone.now()
         order.save(update_fields=["status", "changed_at"])
 
@@ -258,7 +260,9 @@ def _no_order(name: str) -> str:
 def _order_of(context: RunContext, reported: ReportedReceipt) -> PurchaseOrder | None:
     """Find the order by the platform's id, else by a PO number that is its alone."""
     orders = PurchaseOrder.objects.select_for_update(of=("self",)).filter(
-        connection__warehouse=context.warehouse
+        connection__warehouse=context.warehouse,
+        # For the index: PO numbers are looked up in one store at a time.
+        store__in=context.warehouse.connections.values("store"),
     )
     if reported.po_id:
         return orders.filter(external_id=reported.po_id).first()

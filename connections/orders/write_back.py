@@ -52,7 +52,7 @@ def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrd
     if wanted.status:
         due = [Status.RECEIVED]
         if wanted.on_import:
-            due += [Status.OPEN, Status.PARTIALLY_RECEIVED]
+            due += [Status.OPEN, Status.PARTIALLY_RECEIVED, Status.DELAYED]
         owed |= Q(status__in=due, acknowledged_at__isnull=True)
     return PurchaseOrder.objects.filter(
         owed, connection=context.connection, write_refused=""

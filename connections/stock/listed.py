@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import sql
 
 from connections.models import Listing
-from connections.stock.query import begins, read, stream
+from connections.query import begins, read, stream
 from stores.models import Store
 
 # What a listing is searched by, in this order; it stands where it is found first.

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from connections import platforms
+from connections import platforms, query
 from connections.deliveries import copy
 from connections.deliveries.preflight import Preflight
 from connections.models import Channel, Delivery
 from connections.platforms import StockFile
-from connections.stock import query
 from connections.stock.master_data import stock_was_sent
 from connections.stock.plan import Update, Why, plan
 

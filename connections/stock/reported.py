@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from connections.stock.query import TIME, begins, read, stream
+from connections.query import TIME, begins, read, stream
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from psycopg import sql
 from connections import platforms
 from connections.deliveries.preflight import SHOWN_KEY, SHOWN_PROBLEMS
 from connections.models import Channel, Connection, Delivery
+from connections.query import read
 from connections.stock import levels
-from connections.stock.query import read
 
 
 class State(IntEnum):

@@ -15,8 +15,8 @@ from uuid import UUID
 from psycopg import sql
 
 from connections.models import Connection
+from connections.query import TIME, begins, read, stream
 from connections.stock import sent
-from connections.stock.query import TIME, begins, read, stream
 
 
 @dataclass(frozen=True)

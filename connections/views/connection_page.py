@@ -19,7 +19,7 @@ from connections.runs import queue, schedule, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.runs.rules import Rule
 from connections.stock import intake
-from connections.views import alerts
+from connections.views import alerts, order_list
 from connections.views.connection_list import store_relations
 from connections.views.recurrence import cut_off, in_demo, in_words
 from connections.views.status import Recent, connection_status, lines
@@ -70,7 +70,7 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         ],
         "alerts": alerts.lines(row.alerts.open().select_related(*alerts.RELATIONS)),
         "activities": row.activities.all()[:EVENTS_SHOWN],
-        "orders": row.purchase_orders.prefetch_related("lines")[:ORDERS_SHOWN],
+        "orders": order_list.latest(row, ORDERS_SHOWN),
         "deliveries": row.deliveries.all()[:FILES_SHOWN],
         "may_manage": may_manage,
         "may_delete": may(request.user, Action.DELETE),

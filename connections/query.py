@@ -1,4 +1,4 @@
-"""Run what the inventory pages and their downloads ask for."""
+"""Run what lists and their downloads ask for in SQL of their own."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ def begins(column: str, prefix: str) -> sql.Composable:
     """That a column begins so: a range of its index. Everything begins with ""."""
     if not prefix:
         return sql.SQL("true")
+    return sql.SQL("{} LIKE {}").format(sql.Identifier(column), pattern(prefix))
+
+
+def pattern(prefix: str) -> sql.Literal:
+    """For LIKE: what begins so, wildcards taken at their word."""
     for sign in ("\\", "%", "_"):
         prefix = prefix.replace(sign, f"\\{sign}")
-    return sql.SQL("{} LIKE {}").format(
-        sql.Identifier(column), sql.Literal(f"{prefix}%")
-    )
+    return sql.Literal(f"{prefix}%")
 
 
 def read(query: str, **names: sql.Composable) -> list[tuple[Any, ...]]:
