@@ -25,6 +25,9 @@ from inventory_planner.purchase_orders import PurchaseOrders, api_access
 from stores.models import Store
 from stores.ssh_keys import current_key
 
+# Reads YYYY-MM-DD HH:MM:SS; `to_char` takes a tenth of the time of a large file.
+_CHANGED_AT = "date_trunc('second', changed_at AT TIME ZONE 'UTC')"
+
 # The five required columns and no other: an unsupported one kills the file (§4.5).
 STOCK_FILE = StockFile(
     sheet=columns.STOCK,
@@ -33,7 +36,7 @@ STOCK_FILE = StockFile(
         "WAREHOUSE_ID": "location_id",
         "IN_STOCK": "trim_scale(available)",
         "REMOVED": "'false'",
-        "UPDATED_AT": "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+        "UPDATED_AT": _CHANGED_AT,
     },
     variant="VARIANT_ID",
 )
@@ -78,7 +81,7 @@ VARIANT_FILE = MasterFile(
         "BARCODE": "variant_id",
         "PRODUCT_ID": "variant_id",
         "PRICE": "0",
-        "CREATED_AT": "to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+        "CREATED_AT": _CHANGED_AT,
         "UPDATED_AT": _NOW,
         "REMOVED": "'false'",
     },

@@ -149,7 +149,7 @@ _LEVELS = """
         ON live.store_id = {store} AND live.variant_id = level.variant_id
        AND live.retired_at IS NULL
     WHERE {since}
-    ORDER BY level.variant_id, level.location_id
+    ORDER BY {order}
 """
 
 # Every id that a changed SKU counts for, or once counted for.
@@ -316,6 +316,10 @@ def _levels(
         wanted_live=wanted("live.variant_id"),
         wanted_former=wanted("former.variant_id"),
         since=newer.format(sql.Literal(since)),
+        # One place, one row: a sort by it as well would go through all of them.
+        order=sql.SQL(
+            "level.variant_id, level.location_id" if has_places else "level.variant_id"
+        ),
     )
 
 
