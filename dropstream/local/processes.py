@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -11,29 +10,24 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 
+def dying_with_parent(
+    command: Sequence[str], sig: signal.Signals = signal.SIGTERM
+) -> list[str]:
+    """Return the command of a child that gets `sig` when its spawning thread ends.
 
-def dies_with_parent(sig: int = signal.SIGTERM) -> Callable[[], None]:
-    """Return a preexec_fn: the child gets `sig` when the thread that spawned it ends.
-
-    Linux only; elsewhere the leftover check of the next start does the work. Spawn
-    from the main thread, or the child ends with its thread.
+    By Linux' `setpriv`; elsewhere the leftover check of the next start does the work.
+    Not by a preexec_fn: Python between fork and exec waits for ever on a lock that
+    another thread held at the fork. Spawn from the main thread, or the child ends with
+    its thread.
     """
-    parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-    def in_child() -> None:
-        if libc is None:
-            return
-        libc.prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
-        if os.getppid() != parent:  # it died before prctl could watch it
-            os._exit(1)
-
-    return in_child
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    if setpriv is None:
+        return list(command)
+    return [setpriv, "--pdeathsig", sig.name.removeprefix("SIG"), "--", *command]
 
 
 def command_line(pid: int) -> str:
@@ -108,7 +102,7 @@ class Child:
         *,
         env: Mapping[str, str],
         log: Path,
-        orphan_signal: int = signal.SIGKILL,
+        orphan_signal: signal.Signals = signal.SIGKILL,
         patience_s: float = 15,
     ) -> None:
         self.name = name
@@ -124,13 +118,12 @@ class Child:
         """Spawn it; call from the main thread only."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command,
+                dying_with_parent(self.command, self._orphan_signal),
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(self._orphan_signal),
             )
 
     def ask_to_stop(self) -> None:

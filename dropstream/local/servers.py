@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from dropstream.local.processes import command_line, dies_with_parent
+from dropstream.local.processes import command_line, dying_with_parent
 
 SUPERUSER = "dropstream"
 OWNER = "dropstream_owner"
@@ -240,14 +240,13 @@ class Postgres:
             command += ["-c", f"{name}={value}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                dying_with_parent(command, signal.SIGINT),
                 cwd=self.root,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(signal.SIGINT),
                 **self._as,
             )
 
@@ -353,12 +352,11 @@ class Valkey:
             command += [f"--{name}", value]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                dying_with_parent(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(),
             )
         self._wait(self.process)
         return f"unix://{self.socket}?db=0"

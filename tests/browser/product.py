@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dropstream.local.processes import dies_with_parent
+from dropstream.local.processes import dying_with_parent
 from dropstream.local.product import read_json, tail
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -105,7 +105,7 @@ def running_product() -> Iterator[Product]:
     env["INVENTORY_PLANNER_REQUESTS_PER_S"] = "20"
     with printed.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "dropstream.local", "run"],
+            dying_with_parent([sys.executable, "-u", "-m", "dropstream.local", "run"]),
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -113,7 +113,6 @@ def running_product() -> Iterator[Product]:
             stderr=subprocess.STDOUT,
             # Not our terminal's: a Ctrl-C there reaches it through us alone.
             start_new_session=True,
-            preexec_fn=dies_with_parent(signal.SIGTERM),
         )
     try:
         _wait_until_up(process, printed)

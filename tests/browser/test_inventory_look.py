@@ -13,7 +13,7 @@ from connections.stock import listing_files, listings
 from connections.stock.listings import Row
 from tests import engine, factories, household
 from tests.browser import desk
-from tests.browser.test_walk_look import Judge
+from tests.browser.judge import Look
 
 PAGES = {
     "inventory-warehouse": "/inventory/warehouse/",
@@ -46,10 +46,7 @@ TEA-MUG,SHOP-TOWEL,44012,,
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_u21_inventory(
-    page: Page, live_server: LiveServer, settings: Settings, theme: str
-) -> None:
+def test_u21_inventory(page: Page, live_server: LiveServer, settings: Settings) -> None:
     """U21: empty, found nothing, many; mapped and bundled SKUs; listings, locations."""
     settings.SSH_KEY_TYPE = "ed25519"
     people = factories.cast()
@@ -58,10 +55,10 @@ def test_u21_inventory(
     bare.listing.delete()
     bare.location.delete()
     desk.enter(page.context, live_server, people.staff)
-    judge = Judge(page, theme)
+    look = Look(page)
     for name in ("warehouse", "channel"):
         page.goto(f"{live_server.url}/inventory/{name}/")
-        judge.look(f"inventory-{name}-empty")
+        look(f"inventory-{name}-empty")
     engine.report(rows.warehouse, REPORT)
     sold = [
         Row(2, "44012", "TEA-TOWEL", "SHOP-TOWEL", "Tea towel, striped"),
@@ -103,14 +100,14 @@ def test_u21_inventory(
     named = {name: row.public_id for name, row in ids.items()}
     for name, url in PAGES.items():
         page.goto(live_server.url + url.format(**named))
-        judge.look(name)
+        look(name)
     page.goto(f"{live_server.url}/listings/{named['listing']}/")
     page.get_by_role("button", name="End listing").click()
-    judge.look("listing-dialog")
+    look("listing-dialog")
     page.keyboard.press("Escape")
     page.get_by_label("Warehouse SKU", exact=True).fill("")
     page.get_by_label("Quantity").first.fill("0")
     page.get_by_label("Warehouse SKU", exact=True).press("Enter")
     expect(page.locator("[data-error-summary]")).to_be_focused()
-    judge.look("listing-errors")
-    assert judge.found == []
+    look("listing-errors")
+    look.assert_fine()

@@ -15,13 +15,12 @@ from inventory_planner.models import InventoryPlannerSettings
 from stores.models import Warehouse
 from tests import factories, household
 from tests.browser import desk
-from tests.browser.test_walk_look import Judge
+from tests.browser.judge import Look
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_u21_the_next_file(
-    page: Page, live_server: LiveServer, settings: Settings, theme: str
+    page: Page, live_server: LiveServer, settings: Settings
 ) -> None:
     """U21: nothing to say; then rows, some of them left out; and the store's settings."""
     settings.SSH_KEY_TYPE = "ed25519"
@@ -29,10 +28,10 @@ def test_u21_the_next_file(
     rows = household.household(people.merchant, people.staff)
     StockLevel.objects.all().delete()
     desk.enter(page.context, live_server, people.staff)
-    judge = Judge(page, theme)
+    look = Look(page)
     preview = f"/connections/{rows.connection.public_id}/next-file/"
     page.goto(live_server.url + preview)
-    judge.look("next-file-nothing")
+    look("next-file-nothing")
     warehouse = rows.connection.warehouse
     Warehouse.objects.filter(pk=warehouse.pk).update(change_number=1)
     now = timezone.now()
@@ -56,12 +55,12 @@ def test_u21_the_next_file(
     )
     InventoryPlannerSettings.objects.update(master_data="first")
     page.goto(live_server.url + preview)
-    judge.look("next-file")
+    look("next-file")
     store = f"{live_server.url}/stores/{rows.connection.store.public_id}/"
     page.goto(store)
-    judge.look("next-file-store-without-currency")
+    look("next-file-store-without-currency")
     InventoryPlannerSettings.objects.update(vendor_currency="EUR")
     page.goto(store)
     page.get_by_role("button", name="Send master data").click()
-    judge.look("next-file-store")
-    assert judge.found == []
+    look("next-file-store")
+    look.assert_fine()

@@ -12,7 +12,7 @@ from connections.models import StockLevel
 from connections.warehouses.platforms import WarehousePlatform
 from stores.models import Warehouse
 from tests import factories
-from tests.browser.test_walk_look import Judge
+from tests.browser.judge import Look
 from tests.factories import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,35 +50,34 @@ def upload(page: Page, content: bytes, *, name: str = "stock.csv") -> None:
     page.get_by_role("button", name="Upload and preview").click()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_u21_pages_of_an_upload(
-    page: Page, live_server: LiveServer, people: Cast, by_hand: Warehouse, theme: str
+    page: Page, live_server: LiveServer, people: Cast, by_hand: Warehouse
 ) -> None:
     """U21: waiting, applied, refused; the list of them. Back finds what was done."""
-    judge = Judge(page, theme)
+    look = Look(page)
     log_in(page, live_server, people, by_hand)
     upload(page, FIRST)
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("Applied.")).to_be_visible()
-    judge.look("report-applied")
+    look("report-applied")
     page.get_by_role("link", name="Main warehouse WH1").click()
     upload(page, SECOND)
     expect(page.get_by_role("heading", name="Apply 2 changes?")).to_be_visible()
-    judge.look("report-waiting")
+    look("report-waiting")
     page.reload()
     page.get_by_role("button", name="Apply").click()
     page.go_back()
     expect(page.get_by_text("Applied.")).to_be_visible()
     page.get_by_role("link", name="Main warehouse WH1").click()
-    judge.look("warehouse-reports")
+    look("warehouse-reports")
     upload(page, b"sku,available\nA,one\nB,two\n")
     expect(page.get_by_text("Refused: 2 of 2 rows cannot be read.")).to_be_visible()
-    judge.look("report-refused")
+    look("report-refused")
     page.get_by_role("link", name="Upload another file").click()
-    judge.look("upload")
+    look("upload")
     page.goto(f"{live_server.url}/warehouses/{by_hand.public_id}/reports/")
-    judge.look("reports")
-    assert judge.found == []
+    look("reports")
+    look.assert_fine()
     assert dict(StockLevel.objects.values_list("sku", "available"))["A"] == 7
 
 

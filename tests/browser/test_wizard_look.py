@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from django.conf import LazySettings
 from playwright.sync_api import Page, Request, expect
 from pytest_django.live_server_helper import LiveServer
@@ -16,83 +13,12 @@ from pytest_playwright.pytest_playwright import CreateContextCallback
 from dropstream.sandbox import Sandbox
 from tests import household
 from tests.browser import desk, steps
-from tests.browser.judge import RULES, is_reflowed
+from tests.browser.judge import Look
 from tests.browser.product import Product
 from tests.connections.wizard.walk import BASIC, choose
 from tests.factories import Cast
 
-WIDE, NARROW = (1280, 900), (390, 844)
-WIDTHS = (360, 768, 1024, 1600)
-SHIFT_LIMIT = 0.1
 FIRST_LOAD_LIMIT_BYTES = 250 * 1000
-# Set it to a folder to keep a picture of each page in each look.
-PICTURES = os.environ.get("PICTURES", "")
-
-RUN_AXE = """async (rules) => {
-  const found = await axe.run({runOnly: rules});
-  return found.violations.map((one) => `${one.id} ${one.nodes[0].target}`);
-}"""
-# Shifts within half a second of a click or a key are the person's own, by definition.
-WATCH_SHIFTS = """
-  window.shifted = 0;
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) {
-      if (!entry.hadRecentInput) window.shifted += entry.value;
-    }
-  }).observe({type: "layout-shift", buffered: true});
-"""
-# What the page's scripts moved is told after the next paint.
-READ_SHIFT = """() => new Promise((told) => requestAnimationFrame(
-  () => setTimeout(() => told(window.shifted), 100)))"""
-
-
-class Look:
-    """Looks at whatever page is open, in both themes, wide and narrow."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.found: list[str] = []
-        page.add_init_script(WATCH_SHIFTS)
-
-    def __call__(self, name: str) -> None:
-        """Note what is wrong here."""
-        self._note_shift(name)
-        self.page.evaluate(AXE_SCRIPT)
-        for width, height in (WIDE, NARROW):
-            self.page.set_viewport_size({"width": width, "height": height})
-            for theme in ("light", "dark"):
-                self._look_at(name, width, theme)
-        for width in WIDTHS:
-            self.page.set_viewport_size({"width": width, "height": 900})
-            if not is_reflowed(self.page):
-                self.found.append(f"{name} at {width}: scrolls sideways")
-        self.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
-        self.page.evaluate("window.shifted = 0")
-
-    def load(self, name: str, url: str) -> None:
-        """Open a page on a phone and on a desk, and look at it."""
-        for width, height in (NARROW, WIDE):
-            self.page.set_viewport_size({"width": width, "height": height})
-            self.page.goto(url)
-            self._note_shift(f"{name} at {width}")
-        self(name)
-
-    def _note_shift(self, name: str) -> None:
-        shift = self.page.evaluate(READ_SHIFT)
-        if shift > SHIFT_LIMIT:
-            self.found.append(f"{name}: shifts by {shift:.2f}")
-
-    def _look_at(self, name: str, width: int, theme: Any) -> None:
-        # Without motion: a colour half way between two themes is nobody's contrast.
-        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        expect(self.page.locator("html")).to_have_attribute("data-bs-theme", theme)
-        broken = self.page.evaluate(RUN_AXE, RULES)
-        self.found += [f"{name} at {width} {theme}: {what}" for what in broken]
-        if not is_reflowed(self.page):
-            self.found.append(f"{name} at {width}: scrolls sideways")
-        if PICTURES:
-            file = Path(PICTURES) / f"{name}-{width}-{theme}.png"
-            self.page.screenshot(path=file, full_page=True)
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +75,7 @@ def test_u21_every_state_of_the_first_steps(
     look("11-warehouse-tested")
     staff.get_by_label("Manual").check()
     look("12-warehouse-manual")
-    assert not look.found, "\n".join(look.found)
+    look.assert_fine()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -189,7 +115,7 @@ def test_u21_every_state_of_the_last_step(
     look("31-store-new")
     staff.get_by_label("Use existing store").check()
     look("32-store-chosen")
-    assert not look.found, "\n".join(look.found)
+    look.assert_fine()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -234,7 +160,7 @@ def test_u21_every_page_behind_the_list(
     staff.goto(f"{live_server.url}/stores/")
     staff.set_content(missing.text())
     look("29-not-found")
-    assert not look.found, "\n".join(look.found)
+    look.assert_fine()
 
 
 @pytest.mark.xdist_group("product")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.db import connection as database
 
-from dropstream.local.processes import dies_with_parent
+from dropstream.local.processes import dying_with_parent
 from dropstream.sandbox import Sandbox
 from tests.lab import failpoints
 
@@ -94,15 +94,15 @@ class Workers:
 
     def _start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         name = f"{command[0]}-{len(list(self._logs.glob('*.log')))}.log"
+        app = [sys.executable, "-m", "celery", "-A", "tests.lab.worker"]
         with (self._logs / name).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "tests.lab.worker", *command],
+                dying_with_parent([*app, *command], signal.SIGKILL),
                 cwd=self.tree,
                 env=self._env | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=dies_with_parent(signal.SIGKILL),
             )
         self._running.append(process)
         self._log_of[process.pid] = self._logs / name
