@@ -127,7 +127,7 @@ class Supervisor:
         command: list[str],
         env: dict[str, str],
         *,
-        orphan_signal: int = signal.SIGKILL,
+        orphan_signal: signal.Signals = signal.SIGKILL,
         patience_s: float = 15,
     ) -> Child:
         child = Child(
