@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,12 +37,16 @@ _SOAK = ("--stores", "8", "--minutes", "1.5", "--seed", "7")
 
 @dataclass(frozen=True)
 class Check:
-    """One command; loud ones print while they run, the others only when they fail."""
+    """One command; loud ones print while they run, the others only when they fail.
+
+    One that mostly waits runs beside those after it.
+    """
 
     name: str
     command: list[str]
     in_production: bool = False
     loud: bool = False
+    waits: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,6 +87,7 @@ def all_checks() -> list[Check]:
         ]
     return [
         *checks,
+        Check("demo", _python("run.py", "demo", "--once"), waits=True),
         Check(
             "test",
             _python("run.py", "test"),
@@ -89,7 +95,6 @@ def all_checks() -> list[Check]:
             environment={"PYTEST_ADDOPTS": f"--junitxml={_REPORT}"},
         ),
         Check("reliability", _python("-m", "tests.reliability", "--report", _REPORT)),
-        Check("demo", _python("run.py", "demo", "--once"), loud=True),
         Check("soak", _python("run.py", "soak", *_SOAK), loud=True),
     ]
 
@@ -118,6 +123,17 @@ def _run(check: Check) -> bool:
     return done.returncode == 0
 
 
+def _judge(check: Check, run: Callable[[Check], bool]) -> bool:
+    """Run it and print its line."""
+    before = time.monotonic()
+    if check.loud:
+        print(f"       {check.name} …", flush=True)
+    passed = run(check)
+    word = "ok    " if passed else "FAILED"
+    print(f"{word} {check.name} ({time.monotonic() - before:.1f} s)", flush=True)
+    return passed
+
+
 def run_checks(names: list[str], run: Callable[[Check], bool] = _run) -> int:
     """Run all checks, or those named; print a line each. Exit code 1 if any failed."""
     checks = all_checks()
@@ -125,19 +141,18 @@ def run_checks(names: list[str], run: Callable[[Check], bool] = _run) -> int:
     if unknown := sorted(set(names) - set(known)):
         print(f"unknown: {' '.join(unknown)}; known: {' '.join(known)}")
         return 2
-    failed: list[str] = []
+    wanted = [check for check in checks if not names or check.name in names]
     started = time.monotonic()
-    for check in checks:
-        if names and check.name not in names:
-            continue
-        before = time.monotonic()
-        if check.loud:
-            print(f"       {check.name} …", flush=True)
-        passed = run(check)
-        if not passed:
-            failed.append(check.name)
-        word = "ok    " if passed else "FAILED"
-        print(f"{word} {check.name} ({time.monotonic() - before:.1f} s)", flush=True)
+    with ThreadPoolExecutor() as beside:
+        waiting = {
+            check.name: beside.submit(_judge, check, run)
+            for check in wanted
+            if check.waits
+        }
+        passed = {
+            check.name: _judge(check, run) for check in wanted if not check.waits
+        } | {name: judged.result() for name, judged in waiting.items()}
+    failed = [check.name for check in wanted if not passed[check.name]]
     verdict = f"failed: {' '.join(failed)}" if failed else "all checks passed"
     print(f"\n{verdict} ({time.monotonic() - started:.0f} s)", flush=True)
     return 1 if failed else 0
