@@ -30,6 +30,13 @@ class Backup:
         self._drop(self._copy)
 
     def _clone(self, old: str, new: str) -> None:
+        # What a killed worker or an ended thread of another test left open.
+        self._do(
+            sql.SQL(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = {}"
+            ).format(sql.Literal(old))
+        )
         names = (sql.Identifier(new), sql.Identifier(old))
         self._do(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
 

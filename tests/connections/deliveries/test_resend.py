@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection as database
 from django.urls import reverse
 
 from connections.deliveries import resend
@@ -158,6 +159,7 @@ def test_one_that_is_asked_for_while_a_run_works_goes_with_it(
 
     def meanwhile() -> None:
         asked.append(resend.ask(old, token="one", by=line.person)[0])
+        database.close()  # this thread's own
 
     at_step(line.sandbox.ip.sftp_faults, "closed", meanwhile, path="/variant_warehouse")
     run_now(line.stock, "stock_changes")
