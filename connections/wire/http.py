@@ -184,8 +184,9 @@ class HttpClient:
         status = response.status_code
         type_, _, _ = response.headers.get("Content-Type", "").partition(";")
         is_json = _JSON_TYPE.fullmatch(type_.strip()) is not None
-        beginning = body[:2000].decode("utf-8", "replace")
-        said = self._without_secrets(_message(body) or beginning)
+        if is_json and status < 300:
+            return self._judge_success(response, body)
+        said = self._said(body)
         if status == 401:
             raise WireError("api_key_refused", said, status=status)
         if status == 404:
@@ -204,8 +205,6 @@ class HttpClient:
         if not is_json:
             # A CDN's page, as likely as not: the API itself has not seen us (I2).
             raise WireError("api_unexpected_answer", said, status=status)
-        if status < 300:
-            return self._judge_success(response, body, said)
         raise WireError(
             _code_of_refusal(status),
             said,
@@ -217,20 +216,25 @@ class HttpClient:
             status=status,
         )
 
-    def _judge_success(
-        self, response: requests.Response, body: bytes, said: str
-    ) -> Answer:
+    def _judge_success(self, response: requests.Response, body: bytes) -> Answer:
         status = response.status_code
         try:
             parsed = parse_json(body)
         except ValueError as error:
             raise WireError(
-                "api_unexpected_answer", f"{error}: {said}", status=status
+                "api_unexpected_answer",
+                f"{error}: {self._said(body)}",
+                status=status,
             ) from error
         result = parsed.get("result") if isinstance(parsed, dict) else None
         if isinstance(result, dict) and str(result.get("status")).lower() == "error":
-            raise WireError("api_error_answer", said, status=status)
+            raise WireError("api_error_answer", self._said(body), status=status)
         return Answer(status=status, json=parsed, headers=response.headers)
+
+    def _said(self, body: bytes) -> str:
+        """What an answer says to people, or how it begins."""
+        beginning = body[:2000].decode("utf-8", "replace")
+        return self._without_secrets(_message(body) or beginning)
 
     def _without_secrets(self, text: str) -> str:
         """Blank out what we sent, should the far side echo it."""
