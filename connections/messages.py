@@ -385,6 +385,30 @@ MESSAGES: dict[str, Message] = {
         STAFF,
     ),
     # --- Orders
+    "other_account": Message(
+        _("The API answers for another account of Inventory Planner."),
+        _(
+            "None of this store's orders is there. Nothing was imported: a store never "
+            "holds the orders of two accounts."
+        ),
+        _(
+            "Correct API Key and Account ID, or make a store of its own for the other "
+            "account. If the orders were really deleted there, archive them here."
+        ),
+        STAFF,
+    ),
+    "orders_unreadable": Message(
+        _("Orders from Inventory Planner could not be read."),
+        _("They are listed with the reason; all others were imported."),
+        _("Open each of them, correct it in Inventory Planner, or archive it here."),
+        STAFF,
+    ),
+    "order_differs": Message(
+        _("An order was changed after it was sent to the warehouse."),
+        _("The warehouse works by what it was sent; the change was only recorded."),
+        _("See what differs on the order's page, and tell the warehouse."),
+        STAFF,
+    ),
     "order_not_ready": Message(
         _("This order is not one to hand over by file just now."),
         _("It is held, finished, or its warehouse fetches orders by itself."),
@@ -506,9 +530,13 @@ EVENTS: dict[str, tuple[str, Text]] = {
         "warn",
         _("Purchase order %(number)s changed there after it was sent: %(status)s."),
     ),
+    "order_differs": (
+        "warn",
+        _("Purchase order %(number)s differs from what was sent: %(difference)s."),
+    ),
     "order_unreadable": (
         "bad",
-        _("Order %(number)s could not be read and was left out: %(reason)s."),
+        _("Order %(number)s could not be read and was set aside: %(reason)s."),
     ),
     "order_sent": (
         "ok",
@@ -522,6 +550,13 @@ EVENTS: dict[str, tuple[str, Text]] = {
     "order_quantities_sent": (
         "ok",
         _("Received quantities of %(number)s written to Inventory Planner."),
+    ),
+    "order_received_too_much": (
+        "warn",
+        _(
+            "More of %(number)s was received than ordered; Inventory Planner takes no "
+            "more than what was ordered."
+        ),
     ),
     "order_acknowledged": (
         "ok",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from connections.checks.findings import Finding
@@ -115,9 +115,11 @@ class StockTarget(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class RemoteLine:
-    """A line of a platform's order. `received` is cumulative."""
+class RemoteLine(NamedTuple):
+    """A line of a platform's order. `received` is cumulative.
+
+    `line_id` is the line's own within its order, `external_id` what writes name.
+    """
 
     external_id: str
     line_id: str
@@ -129,7 +131,11 @@ class RemoteLine:
 
 @dataclass(frozen=True)
 class RemoteOrder:
-    """A platform's purchase order, typed; `document` is what came."""
+    """A platform's purchase order, typed.
+
+    `document`: JSON text of what came, its names in order; `digest`: the hash of that.
+    `sendable`: its status lets it go to a warehouse. `canceled`: the source gave it up.
+    """
 
     external_id: str
     reference: str
@@ -138,18 +144,62 @@ class RemoteOrder:
     warehouse: str
     readonly: bool
     sendable: bool
+    canceled: bool
     created_at: datetime | None
     modified_at: datetime | None
     expected_on: date | None
     lines: tuple[RemoteLine, ...]
-    document: dict[str, Any] = field(repr=False)
+    document: str = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True)
+class UnreadableOrder:
+    """A document that could not be understood; the rest of its page is imported (I14).
+
+    `external_id` is the platform's, or one made from the document when it has none.
+    `document` and `digest` as above.
+    """
+
+    external_id: str
+    reference: str
+    warehouse: str
+    reason: str
+    document: str = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True)
+class OrderPage:
+    """A page of a platform's orders.
+
+    `others` do not match what the store asks for: they matter where they are known.
+    `next_page`: where reading goes on; None after the last.
+    """
+
+    orders: Sequence[RemoteOrder | UnreadableOrder]
+    others: Sequence[RemoteOrder]
+    next_page: int | None
 
 
 class OrderSession(Protocol):
     """A conversation with a store's order system; one run, one session."""
 
-    def orders(self) -> Iterator[Sequence[RemoteOrder | UnreadableOrder]]:
-        """Yield pages of the orders that match the store's filter."""
+    @property
+    def scope(self) -> str:
+        """What its pages are made from; with another scope reading begins anew."""
+
+    def orders(
+        self, *, since: datetime | None = None, first_page: int = 0
+    ) -> Iterator[OrderPage]:
+        """Yield pages of the orders that match the store's filter.
+
+        `since`: what did not change after it may be left out, where the platform lets
+        one tell.
+        """
+
+    def changes(self, since: datetime) -> Iterator[OrderPage]:
+        """Yield pages of what changed and is in none of `orders`: it left the filter."""
 
     def read(self, external_id: str) -> RemoteOrder | None:
         """Read one order; None when it is gone."""
@@ -162,15 +212,6 @@ class OrderSession(Protocol):
 
     def close(self) -> None:
         """End the conversation."""
-
-
-@dataclass(frozen=True)
-class UnreadableOrder:
-    """A document that could not be understood; the rest of its page is imported (I14)."""
-
-    external_id: str
-    reason: str
-    document: Any = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ CODES: dict[str, Kind] = {
     "name_taken": Kind.TRANSIENT,
     "delivery_unknown": Kind.TRANSIENT,
     # Orders.
+    "other_account": Kind.NEEDS_PERSON,
+    "orders_unreadable": Kind.NEEDS_PERSON,
+    "order_differs": Kind.NEEDS_PERSON,
     "order_not_ready": Kind.NEEDS_PERSON,
     "order_readonly": Kind.NEEDS_PERSON,
     "order_gone": Kind.NEEDS_PERSON,

@@ -14,8 +14,9 @@ from datetime import timedelta
 import redis
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Sum
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Count, F, IntegerField, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Now
 
 from connections import problems
 from connections.models import (
@@ -26,9 +27,11 @@ from connections.models import (
     StoreLease,
     SyncRun,
 )
+from connections.runs.context import DUPLICATES_PREVENTED
 from connections.runs.heartbeat import BEATS_MISSED
 from connections.wire import errors
 from dropstream.health import PROBE_SECONDS
+from inventory_planner.models import ApiUse
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATE_SECONDS = (0, 60, 300, 900, 3600)
@@ -59,11 +62,12 @@ def render() -> str:
     """Return all metrics as text."""
     metrics = [
         *_queue(),
-        _outcomes(),
+        *_outcomes(),
         _leases(),
         _alerts(),
         *_deliveries(),
         *_life(),
+        *_api(),
         *_broker(),
     ]
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
@@ -107,20 +111,32 @@ def _queue() -> Iterable[Metric]:
     )
 
 
-def _outcomes() -> Metric:
+def _outcomes() -> Iterable[Metric]:
     ended = SyncRun.objects.filter(finished_at__gt=Now() - timedelta(hours=1))
     counts: Counter[tuple[str, str]] = Counter()
-    for state, code, count in ended.values_list("state", "error_code").annotate(
-        count=Count("pk")
+    prevented = 0
+    for state, code, count, not_done_twice in ended.values_list(
+        "state", "error_code"
+    ).annotate(
+        count=Count("pk"),
+        prevented=Sum(Cast(KT(f"counts__{DUPLICATES_PREVENTED}"), IntegerField())),
     ):
         counts[state, str(KINDS[code]) if code in KINDS else "none"] += count
-    return Metric(
-        "runs_ended_last_hour",
-        "Runs that ended within the last hour, by state and class of error.",
-        [
-            ({"state": state, "class": kind}, count)
-            for (state, kind), count in sorted(counts.items())
-        ],
+        prevented += not_done_twice or 0
+    return (
+        Metric(
+            "runs_ended_last_hour",
+            "Runs that ended within the last hour, by state and class of error.",
+            [
+                ({"state": state, "class": kind}, count)
+                for (state, kind), count in sorted(counts.items())
+            ],
+        ),
+        Metric(
+            "duplicates_prevented_last_hour",
+            "Files, orders, receipts and writes that these runs found done already.",
+            [({}, prevented)],
+        ),
     )
 
 
@@ -178,6 +194,34 @@ def _life() -> Iterable[Metric]:
             "tick_age_seconds",
             "Time since the last tick; no sample before the first.",
             [] if age is None else [({}, age.total_seconds())],
+        ),
+    )
+
+
+def _api() -> Iterable[Metric]:
+    use = ApiUse.objects.aggregate(
+        calls=Coalesce(Sum("calls"), 0),
+        told_to_wait=Coalesce(Sum("told_to_wait"), 0),
+        waited_s=Coalesce(Sum("waited_s"), 0.0),
+    )
+    return (
+        Metric(
+            "api_calls_total",
+            "Requests to Inventory Planner's API.",
+            [({}, use["calls"])],
+            "counter",
+        ),
+        Metric(
+            "api_told_to_wait_total",
+            "Answers of the API that asked for a pause.",
+            [({}, use["told_to_wait"])],
+            "counter",
+        ),
+        Metric(
+            "api_wait_seconds_total",
+            "How long requests waited for their account's turn.",
+            [({}, use["waited_s"])],
+            "counter",
         ),
     )
 

@@ -24,6 +24,7 @@ from connections.wire.ssh import Deadline
 from inventory_planner import client, drop
 from inventory_planner.forms import InventoryPlannerForm
 from inventory_planner.models import InventoryPlannerSettings
+from inventory_planner.order_documents import Wanted
 from inventory_planner.purchase_orders import PurchaseOrders, api_access
 from stores import audit
 from stores.models import Account, SSHKey, Store, User
@@ -39,6 +40,7 @@ PLAIN_FIELDS = {
     "sftp_port",
     "sftp_username",
     "import_status_filter",
+    "other_kinds",
     "acknowledgement_status",
     "acknowledge_when",
     "send_received_quantities",
@@ -110,7 +112,7 @@ class InventoryPlanner(FlowPlatform):
 
     def findings(self, store: Store, deadline: Deadline) -> Iterator[Finding]:
         row = store.inventory_planner
-        yield _api_finding(api_access(row), row.import_status_filter, deadline)
+        yield _api_finding(api_access(row), row.wanted, deadline)
         if not row.sftp_endpoint:
             yield from skipped("endpoint_missing")
             return
@@ -128,7 +130,9 @@ class InventoryPlanner(FlowPlatform):
         typed = form.cleaned_data  # fields that are wrong are not in it: not tried
         api_key = Secret(typed.get("api_key", ""))
         api = client.ApiAccess(api_key, typed.get("ip_account", ""))
-        yield _api_finding(api, typed.get("import_status_filter", ""), deadline)
+        # Whatever else a new store is set to has its safe value.
+        wanted = Wanted(typed.get("import_status_filter", ""))
+        yield _api_finding(api, wanted, deadline)
         if not typed.get("sftp_endpoint"):
             yield from skipped("endpoint_missing")
             return
@@ -152,14 +156,14 @@ def _audited(row: InventoryPlannerSettings) -> dict[str, Any]:
 
 
 def _api_finding(
-    access: client.ApiAccess, status_filter: str, deadline: Deadline
+    access: client.ApiAccess, wanted: Wanted, deadline: Deadline
 ) -> Finding:
     if not access.api_key:
         return Finding(API, State.SKIPPED, code="api_key_missing")
     if not access.account_id:
         return Finding(API, State.SKIPPED, code="account_id_missing")
     try:
-        preview = _preview(access, status_filter, deadline)
+        preview = _preview(access, wanted, deadline)
     except WireError as error:
         if error.code == "api_key_refused" and _works_with_letter(access, deadline):
             return failure(API, Problem("account_id_letter", f"a{access.account_id}"))
@@ -167,16 +171,16 @@ def _api_finding(
     return Finding(
         API,
         State.PASSED,
-        note=_preview_note(preview, status_filter.strip()),
+        note=_preview_note(preview, wanted.status.strip()),
         suggestions=preview.statuses,
     )
 
 
 def _preview(
-    access: client.ApiAccess, status_filter: str, deadline: Deadline
+    access: client.ApiAccess, wanted: Wanted, deadline: Deadline
 ) -> client.Preview:
     with client.Client(access, deadline) as api:
-        return api.preview(status_filter)
+        return api.preview(wanted)
 
 
 def _works_with_letter(access: client.ApiAccess, deadline: Deadline) -> bool:
@@ -185,7 +189,7 @@ def _works_with_letter(access: client.ApiAccess, deadline: Deadline) -> bool:
         return False
     lettered = client.ApiAccess(access.api_key, f"a{access.account_id}")
     try:
-        _preview(lettered, "", deadline)
+        _preview(lettered, Wanted(), deadline)
     except WireError:
         return False
     return True

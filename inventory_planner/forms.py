@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import time
 from typing import Any
 from zoneinfo import available_timezones
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inventory_planner import paste
 from inventory_planner.models import InventoryPlannerSettings
+from inventory_planner.order_documents import normalise_status, same_status
 from stores.models import Store
 
 ENDPOINT_EXAMPLE = "s-abc123.server.transfer.us-east-1.amazonaws.com"
@@ -35,10 +37,41 @@ def zones() -> list[tuple[str, Any]]:
     return [("", _("The same as your account's")), *zip(names, names, strict=True)]
 
 
+# A status that reads as if the order were over; its kind cannot be asked for (§3.4).
+CLOSED_LOOKING = re.compile(r"clos|cancel|complete|done|finish|received")
+
+
+def doubts(answers: Mapping[str, Any]) -> list[str]:
+    """Say what the purchase-order settings would do that few people want (§3.6)."""
+    status = str(answers.get("acknowledgement_status") or "").strip()
+    wanted = str(answers.get("import_status_filter") or "").strip()
+    on_import = InventoryPlannerSettings.AcknowledgeWhen.IMPORTED
+    found = []
+    if status and same_status(status, wanted):
+        found.append(
+            gettext(
+                "Import Status Filter and Acknowledgement Status are the same: "
+                "an order that was acknowledged still looks like one to import. It is "
+                "not imported twice."
+            )
+        )
+    closes = CLOSED_LOOKING.search(normalise_status(status))
+    if closes and answers.get("acknowledge_when") == on_import:
+        found.append(
+            gettext(
+                "“%(status)s” is set as soon as an order is imported. Inventory "
+                "Planner then takes the goods for received and may advise buying them "
+                "again."
+            )
+            % {"status": status}
+        )
+    return found
+
+
 class InventoryPlannerForm(forms.Form):
     """Credentials and purchase-order settings; the public key is shown, never read.
 
-    `notices` says what was changed in what was pasted.
+    `notices` says what was changed in what was pasted, `warnings` what few people want.
     """
 
     api_key = forms.CharField(
@@ -107,6 +140,15 @@ class InventoryPlannerForm(forms.Form):
         choices=InventoryPlannerSettings.SendQuantities.choices,
         initial=InventoryPlannerSettings.SendQuantities.WITH_STATUS,
         help_text=_("Writes how much arrived on each line, before the status."),
+    )
+    other_kinds = forms.ChoiceField(
+        label=_("Transfers and assembly orders"),
+        required=False,
+        choices=InventoryPlannerSettings.OtherKinds.choices,
+        initial=InventoryPlannerSettings.OtherKinds.LEFT_OUT,
+        help_text=_(
+            "Inventory Planner keeps them in one list with the purchase orders."
+        ),
     )
     repeat_stock = forms.ChoiceField(
         label=_("Send unchanged stock again"),
@@ -193,6 +235,7 @@ class InventoryPlannerForm(forms.Form):
 
     # What has a safe value, and is changed on the store's page when it has to be.
     store_sections = (
+        (_("What else is imported"), ("other_kinds",)),
         (
             _("Stock Settings"),
             ("repeat_stock", "master_data", "vendor_currency"),
@@ -205,6 +248,7 @@ class InventoryPlannerForm(forms.Form):
 
     def __init__(self, *args: Any, store: Store | None = None, **kwargs: Any) -> None:
         self.notices: list[str] = []
+        self.warnings: list[str] = []
         super().__init__(*args, **kwargs)
         self.store = store
 
@@ -245,6 +289,10 @@ class InventoryPlannerForm(forms.Form):
                 _("Enter the currency: master data cannot be sent without a vendor.")
             )
         return currency
+
+    def clean_other_kinds(self) -> str:
+        chosen = self.cleaned_data["other_kinds"]
+        return chosen or InventoryPlannerSettings.OtherKinds.LEFT_OUT
 
     def clean_repeat_stock(self) -> str:
         chosen = self.cleaned_data["repeat_stock"]
@@ -295,6 +343,7 @@ class InventoryPlannerForm(forms.Form):
         self._notice(typed, username, gettext("SFTP username"))
         answers["sftp_username"] = username
         answers.setdefault("sftp_port", 22)
+        self.warnings += doubts(answers)
         return answers
 
     def _notice(self, typed: str, kept: str, label: str) -> None:

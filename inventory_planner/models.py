@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connections.platforms import Repeat
+from inventory_planner.order_documents import Wanted
 from stores.models import Store, User
 from stores.models.people import zone_named
 from stores.models.sealed import SealedMixin
@@ -42,6 +43,10 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         AFTER_SYNC = "after_sync", _("After each nightly sync")
         NEVER = "never", _("Never")
 
+    class OtherKinds(models.TextChoices):
+        LEFT_OUT = "left_out", _("Leave out")
+        IMPORTED = "imported", _("Import like purchase orders")
+
     store = models.OneToOneField(
         Store, models.CASCADE, related_name="inventory_planner"
     )
@@ -63,6 +68,13 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         help_text=_("Matched against the folders found there, never created."),
     )
     import_status_filter = models.CharField(max_length=256, blank=True)
+    other_kinds = models.CharField(
+        _("transfers and assembly orders"),
+        max_length=8,
+        choices=OtherKinds,
+        default=OtherKinds.LEFT_OUT,
+        db_default="left_out",
+    )
     acknowledgement_status = models.CharField(max_length=256, blank=True)
     acknowledge_when = models.CharField(
         max_length=10, choices=AcknowledgeWhen, default=AcknowledgeWhen.RECEIVED
@@ -112,6 +124,12 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
         return choice == self.SendQuantities.ALWAYS
 
     @property
+    def wanted(self) -> Wanted:
+        """Which orders are imported."""
+        other_kinds = self.other_kinds == self.OtherKinds.IMPORTED
+        return Wanted(self.import_status_filter, other_kinds=other_kinds)
+
+    @property
     def sync_zone_in_use(self) -> ZoneInfo:
         return zone_named(self.sync_zone or self.account.time_zone)
 
@@ -119,3 +137,20 @@ class InventoryPlannerSettings(SealedMixin, TenantModel):
     def username_in_use(self) -> str:
         """Endpoint's user@, the store's own setting, else the account id (§4.1)."""
         return self.sftp_username or self.ip_account
+
+
+class ApiUse(models.Model):
+    """When an account of Inventory Planner may be asked next, and how often it was (§2.7).
+
+    Of the far side's account, not of a tenant: whoever shares it shares its pace.
+    """
+
+    ip_account = models.CharField(primary_key=True, max_length=64)
+    next_at = models.DateTimeField()
+    calls = models.BigIntegerField(db_default=0)
+    # Answers that told us to wait, and the seconds that requests waited for their turn.
+    told_to_wait = models.BigIntegerField(db_default=0)
+    waited_s = models.FloatField(db_default=0)
+
+    def __str__(self) -> str:
+        return self.ip_account

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 
 from connections.dialling import readable_secrets
 from connections.platforms import (
     Acknowledgement,
+    OrderPage,
     OrderSession,
     RemoteOrder,
-    UnreadableOrder,
 )
 from connections.wire.ssh import Deadline
 from inventory_planner import client
 from inventory_planner.models import InventoryPlannerSettings
+from inventory_planner.order_documents import Wanted, normalise_status, same_status
+from inventory_planner.pace import account_key
 from stores.models import Store
 
 
 class Session:
-    """A client with the store's filter."""
+    """A client with what the store wants."""
 
-    def __init__(self, api: client.Client, status_filter: str) -> None:
+    def __init__(self, api: client.Client, account_id: str, wanted: Wanted) -> None:
         self._api = api
-        self._filter = status_filter
+        self._wanted = wanted
+        self.scope = "/".join(
+            (
+                account_key(account_id),
+                normalise_status(wanted.status),
+                "all kinds" if wanted.other_kinds else "orders",
+            )
+        )
 
-    def orders(self) -> Iterator[Sequence[RemoteOrder | UnreadableOrder]]:
-        return self._api.pages(self._filter)
+    def orders(
+        self, *, since: datetime | None = None, first_page: int = 0
+    ) -> Iterator[OrderPage]:
+        return self._api.pages(self._wanted, since=since, first_page=first_page)
+
+    def changes(self, since: datetime) -> Iterator[OrderPage]:
+        if not self._wanted.status.strip():
+            return iter(())  # every status is asked for already
+        return self._api.pages(self._wanted, asked="", since=since)
 
     def read(self, external_id: str) -> RemoteOrder | None:
-        return self._api.order(external_id)
+        return self._api.order(external_id, self._wanted.status)
 
     def set_received(self, external_id: str, received: Mapping[str, Decimal]) -> None:
         self._api.set_received(external_id, received)
@@ -53,7 +70,7 @@ class PurchaseOrders:
     def open(self, store: Store, deadline: Deadline) -> OrderSession:
         row = store.inventory_planner
         api = client.Client(api_access(row), deadline)
-        return Session(api, row.import_status_filter)
+        return Session(api, row.ip_account, row.wanted)
 
     def acknowledgement(self, store: Store) -> Acknowledgement:
         row = store.inventory_planner
@@ -65,7 +82,7 @@ class PurchaseOrders:
         )
 
     def same_status(self, one: str, other: str) -> bool:
-        return client.same_status(one, other)
+        return same_status(one, other)
 
 
 def api_access(row: InventoryPlannerSettings) -> client.ApiAccess:

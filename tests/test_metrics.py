@@ -16,6 +16,7 @@ from pytest_django import Settings
 from connections.alerts.ledger import raise_alert
 from connections.models import Channel, Delivery, Heartbeat, SyncRun
 from connections.runs import heartbeat
+from inventory_planner.models import ApiUse
 from tests import factories
 
 TOKEN = "a-token-for-metrics"
@@ -76,6 +77,14 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
     for minutes in (10, 20, 70):
         run(channel, "done", "failed", minutes, "network_lost")
     run(channel, "well", "succeeded", 1)
+    SyncRun.objects.filter(job="well").update(counts={"duplicates_prevented": 2})
+    ApiUse.objects.create(
+        ip_account="123456",
+        next_at=timezone.now(),
+        calls=40,
+        told_to_wait=1,
+        waited_s=12.5,
+    )
     raise_alert("disk_full", channel=channel)
     raise_alert("disk_full", channel=channel)
     for n, state in enumerate(("sending", "unknown", "delivered")):
@@ -122,6 +131,10 @@ def test_the_rows_are_told(channel: Channel, settings: Settings) -> None:
         'queue_messages[queue="checks"]': 0,
         'queue_messages[queue="ticks"]': 0,
         "lease_steals_total": 0,
+        "duplicates_prevented_last_hour": 2,
+        "api_calls_total": 40,
+        "api_told_to_wait_total": 1,
+        "api_wait_seconds_total": 12.5,
     }
 
 

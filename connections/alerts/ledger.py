@@ -13,6 +13,9 @@ from connections.models import Alert, Channel, SyncRun
 from stores import audit
 from stores.models import User
 
+# No later run disproves these: what they tell of is over when a person has seen to it.
+UNTIL_SEEN_TO = ("orders_unreadable", "order_differs")
+
 
 def raise_alert(
     code: str,
@@ -74,10 +77,17 @@ def close_alerts(
     """
     alerts = Alert.objects.open().filter(channel=channel)
     if job:
+        alerts = alerts.exclude(code__in=UNTIL_SEEN_TO)
         alerts = alerts.filter(job__in=(job, "") if of_channel else (job,))
     if before is not None:
         alerts = alerts.filter(last_at__lt=before)
     return alerts.update(closed_at=Now())
+
+
+def close_alert(code: str, *, channel: Channel) -> None:
+    """Close the one that a look at the rows disproves."""
+    open_one = Alert.objects.open().filter(channel=channel, code=code)
+    open_one.update(closed_at=Now())
 
 
 @transaction.atomic

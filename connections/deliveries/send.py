@@ -17,7 +17,7 @@ from connections.deliveries import bytes as file_bytes
 from connections.failpoints import failpoint
 from connections.models import Delivery, SyncRun
 from connections.problems import Problem
-from connections.runs.context import RunContext
+from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp, join_path
 
@@ -70,6 +70,7 @@ def _is_missing(context: RunContext, delivery: Delivery, sftp: Sftp, path: str) 
             _end(context, delivery, State.FOREIGN)
             raise Problem("name_taken", delivery.name)
     elif _is_there(delivery, sftp, path, size):
+        context.count(DUPLICATES_PREVENTED)
         return False
     elif size is None and delivery.announced >= MOST_SENDS:
         _give_up(context, delivery)

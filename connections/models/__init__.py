@@ -16,6 +16,7 @@ from connections.models.heartbeat import Heartbeat
 from connections.models.listings import Component, FormerSource, Listing, ListingsFile
 from connections.models.orders import (
     HandOver,
+    OrderReading,
     PurchaseOrder,
     PurchaseOrderLine,
     Receipt,
@@ -46,6 +47,7 @@ __all__ = [
     "ListingsFile",
     "Location",
     "OffPeriod",
+    "OrderReading",
     "PurchaseOrder",
     "PurchaseOrderLine",
     "Receipt",

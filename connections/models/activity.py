@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
+from django.db import connection as database
 from django.db import models
+from django.utils import timezone
 
 from connections.models.connection import Connection
 from connections.models.orders import PurchaseOrder
@@ -55,7 +59,39 @@ def note(
     **facts: Any,
 ) -> None:
     """Append one line to a connection's timeline."""
-    Activity.objects.create(
+    line_of(event, connection=connection, run=run, order=order, **facts).save()
+
+
+COPY = """
+    COPY connections_activity
+        (account_id, connection_id, run_id, order_id, event, facts, at)
+    FROM STDIN
+"""
+
+
+def write(lines: Iterable[Activity]) -> None:
+    """Append many lines at once, in their order."""
+    now = timezone.now()
+    with database.cursor() as cursor, cursor.copy(COPY) as copy:
+        for line in lines:
+            copy.write_row(
+                (
+                    *(line.account_id, line.connection_id, line.run_id, line.order_id),
+                    *(line.event, json.dumps(line.facts), now),
+                )
+            )
+
+
+def line_of(
+    event: str,
+    *,
+    connection: Connection,
+    run: SyncRun | None = None,
+    order: PurchaseOrder | None = None,
+    **facts: Any,
+) -> Activity:
+    """A line that is not stored yet, for those who write many."""
+    return Activity(
         account_id=connection.account_id,
         connection=connection,
         run=run,

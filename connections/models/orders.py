@@ -59,6 +59,7 @@ class PurchaseOrder(TenantModel):
         OFF_PERIOD = "off_period", _("Made while the connection was off")
         RESTORED = "restored", _("Perhaps sent before the database was restored")
         LINE_ERROR = "line_error", _("A line has no SKU or quantity")
+        UNREADABLE = "unreadable", _("Could not be read")
 
     store = models.ForeignKey(Store, models.CASCADE, related_name="purchase_orders")
     connection = models.ForeignKey(
@@ -78,6 +79,9 @@ class PurchaseOrder(TenantModel):
     held = models.CharField(max_length=20, choices=Held, blank=True)
     document = models.JSONField(help_text=_("The platform's document as it came."))
     content_hash = models.CharField(max_length=64)
+    # How the platform's order differs from the one that the warehouse was told: pairs
+    # of what and "40 → 7"; empty while it does not.
+    difference = models.JSONField(default=list, db_default=[])
     imported_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField()
     edited_at = models.DateTimeField(null=True, help_text=_("When a person last did."))
@@ -133,6 +137,30 @@ class PurchaseOrder(TenantModel):
 
     def __str__(self) -> str:
         return self.reference or self.external_id
+
+
+class OrderReading(models.Model):
+    """How far a store's orders have been read at its platform; a row a store.
+
+    A reading goes from the newest change back to `since` (null: to the first order) and
+    may take several runs. Marks move when it has come to its end, never before (I9).
+    """
+
+    store = models.OneToOneField(
+        Store, models.CASCADE, primary_key=True, related_name="order_reading"
+    )
+    # What the pages were made from: another account or filter begins anew.
+    scope = models.CharField(max_length=400)
+    # Begin of the last reading that was finished, and of the last one of everything.
+    read_at = models.DateTimeField(null=True)
+    all_read_at = models.DateTimeField(null=True)
+    # The one under way; null: none is.
+    begun_at = models.DateTimeField(null=True)
+    since = models.DateTimeField(null=True)
+    next_page = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.store_id} through {self.read_at}"
 
 
 class PurchaseOrderLine(models.Model):

@@ -24,7 +24,7 @@ from connections.models import (
 )
 from connections.models.activity import note
 from connections.orders.overdue import is_overdue
-from connections.runs.context import RunContext
+from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
 from stores import audit
@@ -139,6 +139,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
         stored = Receipt.objects.filter(public_id=receipt.public_id).first()
         if stored is None:
             context.count("receipts_repeated")  # sent again in another file
+            context.count(DUPLICATES_PREVENTED)
             return False
         lines = list(order.lines.all()) if order else []
         ReceiptLine.objects.bulk_create(

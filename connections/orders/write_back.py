@@ -17,31 +17,63 @@ from connections import platforms
 from connections.failpoints import failpoint
 from connections.models import PurchaseOrder
 from connections.models.activity import note
+from connections.orders import same_account
 from connections.platforms import Acknowledgement, OrderSession, RemoteOrder
 from connections.problems import Problem
-from connections.runs.context import RunContext
+from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.wire.errors import Kind, WireError
 
 WRITES_PER_EFFECT = 2
+# At a request a second and five for an order, within a run's deadline; then other stores
+# have their turn, and the run goes on behind them.
+ORDERS_A_TURN = 40
 Status = PurchaseOrder.Status
 
 
 def write_back(context: RunContext, session: OrderSession) -> None:
     """Write what each order owes; one order's refusal never stops the others.
 
-    Raises WireError for what concerns all of them: network, key, throttling.
+    Raises WireError for what concerns all of them: network, key, throttling; and
+    Problem("other_account").
     """
     source = platforms.order_source(context.store)
     wanted = source.acknowledgement(context.store)
-    for order in _owing(context, wanted).order_by("pk"):
+    stumbled: WireError | None = None
+    owing = _owing(context, wanted).order_by("pk")[: ORDERS_A_TURN + 1]
+    for number, order in enumerate(owing):
+        if number == ORDERS_A_TURN:
+            context.goes_on = True
+            break
         try:
             _write(context, session, order, wanted, source.same_status)
         except Problem as problem:
+            if problem.code == "other_account":
+                raise
             _refuse(context, order, problem)
         except WireError as error:
-            if error.kind != Kind.NEEDS_PERSON or error.code == "api_key_refused":
+            if _is_refusal(error) or _is_tried_enough(order, error):
+                _refuse(context, order, error)
+            elif error.code == "api_server_error":
+                # Perhaps this order's fault (§2.7): the others have their turn first.
+                stumbled = error
+            else:
                 raise
-            _refuse(context, order, error)
+    if stumbled is not None:
+        raise stumbled
+
+
+def _is_refusal(error: WireError) -> bool:
+    """Whether the platform will not have this order's change, now or later (I4)."""
+    return error.kind == Kind.NEEDS_PERSON and error.code != "api_key_refused"
+
+
+def _is_tried_enough(order: PurchaseOrder, error: WireError) -> bool:
+    """A 500 is how it refuses a bad write as well: one repetition tells (§2.7)."""
+    return _is_500(error) and order.write_attempts >= WRITES_PER_EFFECT
+
+
+def _is_500(error: WireError) -> bool:
+    return error.code == "api_server_error" and error.status == 500
 
 
 def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrder]:
@@ -54,9 +86,11 @@ def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrd
         if wanted.on_import:
             due += [Status.OPEN, Status.PARTIALLY_RECEIVED, Status.DELAYED]
         owed |= Q(status__in=due, acknowledged_at__isnull=True)
-    return PurchaseOrder.objects.filter(
+    orders = PurchaseOrder.objects.filter(
         owed, connection=context.connection, write_refused=""
-    ).distinct()
+    )
+    # Documents are large, and no part of this.
+    return orders.defer("document").distinct()
 
 
 def _write(
@@ -69,7 +103,7 @@ def _write(
     remote = _readable(session, order)
     done_there = bool(wanted.status) and same(remote.status, wanted.status)
     if not done_there:
-        _check_untouched(order, remote, same)
+        _check_untouched(remote)
     if wanted.send_quantities:
         remote = _write_quantities(context, session, order, remote)
     status_due = wanted.on_import or order.status == Status.RECEIVED
@@ -94,11 +128,16 @@ def _write_quantities(
         for external_id, received in ours.items()
         if external_id in there and received > there[external_id]
     }
+    over: set[str] = set()
     if owed:
-        _intend(context, order, f"received {sorted(owed.items())}")
-        failpoint("quantities.intended")
-        session.set_received(order.external_id, owed)
-        failpoint("quantities.written")
+        try:
+            _set_received(context, session, order, owed)
+        except WireError as error:
+            over = _received_too_much(remote, owed)
+            if not over or not (_is_refusal(error) or _is_500(error)):
+                raise
+            owed = _as_ordered(remote, owed)
+            _set_received(context, session, order, owed)
         remote = _readable(session, order)
         there = {line.external_id: line.received for line in remote.lines}
         if any(
@@ -108,15 +147,51 @@ def _write_quantities(
         context.count("quantities_written", len(owed))
     with context.fenced():
         for line in lines:
-            # A line that is gone there can never be told: it owes nothing any more.
-            line.received_there = max(
-                there.get(line.external_id, line.received), line.received_there
-            )
+            # A line that is gone there can never be told: it owes nothing any more. Nor
+            # does one of which no more is taken than was ordered.
+            known = line.external_id in there and line.external_id not in over
+            told = there[line.external_id] if known else line.received
+            line.received_there = max(told, line.received_there)
             line.save(update_fields=["received_there"])
         if owed:
             _note(context, order, "order_quantities_sent", lines=len(owed))
+        if over:
+            _note(context, order, "order_received_too_much", lines=len(over))
     failpoint("quantities.recorded")
     return remote
+
+
+def _set_received(
+    context: RunContext,
+    session: OrderSession,
+    order: PurchaseOrder,
+    owed: dict[str, Decimal],
+) -> None:
+    if not owed:
+        return
+    _intend(context, order, f"received {sorted(owed.items())}")
+    failpoint("quantities.intended")
+    session.set_received(order.external_id, owed)
+    failpoint("quantities.written")
+
+
+def _received_too_much(remote: RemoteOrder, owed: dict[str, Decimal]) -> set[str]:
+    """Lines of which more came than was ordered: not every account takes that (§3.6)."""
+    return {
+        line.external_id
+        for line in remote.lines
+        if owed.get(line.external_id, line.quantity) > line.quantity
+    }
+
+
+def _as_ordered(remote: RemoteOrder, owed: dict[str, Decimal]) -> dict[str, Decimal]:
+    """What is left to tell when no line may hold more than was ordered."""
+    return {
+        line.external_id: received
+        for line in remote.lines
+        if line.external_id in owed
+        and (received := min(owed[line.external_id], line.quantity)) > line.received
+    }
 
 
 def _write_status(
@@ -128,7 +203,7 @@ def _write_status(
     same: Callable[[str, str], bool],
 ) -> None:
     if not same(remote.status, status):
-        _intend(context, order, f"status {status}")
+        _intend(context, order, _status_effect(status))
         failpoint("status.intended")
         session.set_status(order.external_id, status)
         failpoint("status.written")
@@ -136,6 +211,8 @@ def _write_status(
         if not same(remote.status, status):
             raise Problem("echo_mismatch", f"status is {remote.status}")
         context.count("statuses_written")
+    elif order.write_effect == _digest(_status_effect(status)):
+        context.count(DUPLICATES_PREVENTED)  # written, and not recorded
     with context.fenced():
         order.acknowledged_at = timezone.now()
         order.acknowledgement = status
@@ -150,26 +227,30 @@ def _write_status(
 def _readable(session: OrderSession, order: PurchaseOrder) -> RemoteOrder:
     remote = session.read(order.external_id)
     if remote is None:
+        same_account.check(order.store, session, gone=order.external_id)
         raise Problem("order_gone")
     return remote
 
 
-def _check_untouched(
-    order: PurchaseOrder, remote: RemoteOrder, same: Callable[[str, str], bool]
-) -> None:
+def _check_untouched(remote: RemoteOrder) -> None:
     """Leave alone what somebody else locked, closed or cancelled (I4, I10)."""
     if remote.readonly:
         raise Problem("order_readonly")
-    ended = ("CLOSED", "CANCELLED")
-    if any(same(remote.status, word) for word in ended) and not any(
-        same(order.remote_status, word) for word in ended
-    ):
+    if not remote.sendable:
         raise Problem("order_moved_there", remote.status)
+
+
+def _status_effect(status: str) -> str:
+    return f"status {status}"
+
+
+def _digest(effect: str) -> str:
+    return hashlib.sha256(effect.encode()).hexdigest()
 
 
 def _intend(context: RunContext, order: PurchaseOrder, effect: str) -> None:
     """Count a write before it is made; a third one for the same effect is not (I11)."""
-    digest = hashlib.sha256(effect.encode()).hexdigest()
+    digest = _digest(effect)
     with context.effect():
         attempts = order.write_attempts if order.write_effect == digest else 0
         if attempts < WRITES_PER_EFFECT:

@@ -18,6 +18,9 @@ from stores.models import Store, Warehouse
 BASE_SECONDS = 300.0
 SLOWEST_BYTES_PER_S = 64_000
 
+# What would have been done a second time if nobody had looked (reliability.md O2).
+DUPLICATES_PREVENTED = "duplicates_prevented"
+
 
 class SwitchedOffError(Exception):
     """The connection or its channel was turned off while the run worked."""
@@ -32,7 +35,11 @@ class RunContext:
         self.connection: Connection = run.connection
         self.store: Store = run.connection.store
         self.warehouse: Warehouse = run.connection.warehouse
-        self.counts: dict[str, Any] = {}
+        # What its earlier turns have counted; after a failure it counts anew.
+        self.counts: dict[str, Any] = {} if run.error_code else dict(run.counts)
+        # Set by work that has done its share and is not at its end: the run comes again
+        # behind those of other stores.
+        self.goes_on = False
         self._of_warehouse: list[Exception] = []
         self._lease = lease
 

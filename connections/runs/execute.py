@@ -111,7 +111,8 @@ def _work(context: RunContext, work: Mapping[str, Work]) -> None:
         _stop(context, Problem("internal_error"))
     else:
         failpoint("run.worked")
-        _record(context, lambda: _succeed(context))
+        end = _take_turns if context.goes_on else _succeed
+        _record(context, lambda: end(context))
         failpoint("run.recorded")
 
 
@@ -141,6 +142,14 @@ def _record(context: RunContext, change: Callable[[], None]) -> None:
 def _succeed(context: RunContext) -> None:
     _end(context, SyncRun.State.SUCCEEDED)
     outcome.succeeded(context.run)
+
+
+def _take_turns(context: RunContext) -> None:
+    """Queue a run behind the others that are due; what it has done counts as success."""
+    run = context.run
+    run.state, run.rung_at, run.due_at = SyncRun.State.QUEUED, None, Now()
+    run.attempts_before = run.attempts
+    _save(context, None)
 
 
 def _refuse(context: RunContext, failure: WireError | Problem) -> None:
@@ -193,6 +202,7 @@ def _save(context: RunContext, failure: WireError | Problem | None) -> None:
             "state",
             "due_at",
             "rung_at",
+            "attempts_before",
             "finished_at",
             "error_code",
             "error_detail",

@@ -83,6 +83,8 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
             queue.enqueue_for_store(row)
         for notice in getattr(form, "notices", []):
             messages.info(request, notice)
+        for warning in getattr(form, "warnings", []):
+            messages.warning(request, warning)
         messages.success(request, _("“%(name)s” was saved.") % {"name": row})
         return redirect("connections:store", store=row.public_id)
     sections = [

@@ -9,6 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from dropstream.sandbox import seed
+from dropstream.sandbox.crowd import Crowd
 from dropstream.sandbox.server import SKUS, STOCK_INTERVAL_S, Sandbox
 
 
@@ -25,6 +27,13 @@ def main() -> int:
     parser.add_argument("--journal", type=Path, metavar="FILE", help="every event")
     parser.add_argument(
         "--distance-s", type=float, default=0.0, metavar="S", help="per SFTP step"
+    )
+    parser.add_argument(
+        "--orders",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the demo merchant, made as they are asked for",
     )
     parser.add_argument(
         "--still", action="store_true", help="stock changes only when it is told to"
@@ -45,6 +54,9 @@ def main() -> int:
         distance_s=options.distance_s,
         stock_interval_s=None if options.still else STOCK_INTERVAL_S,
     )
+    if options.orders:
+        account_id = seed.MERCHANTS["demo"]
+        sandbox.ip.accounts[account_id].crowd = Crowd(account_id, options.orders)
     try:
         sandbox.start()
     except OSError as error:

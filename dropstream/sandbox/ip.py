@@ -17,6 +17,7 @@ from pathlib import Path
 import asyncssh
 
 from dropstream.sandbox import ip_sync, seed
+from dropstream.sandbox.crowd import Crowd
 from dropstream.sandbox.http_server import Request, Response
 from dropstream.sandbox.ip_api import Api
 from dropstream.sandbox.ip_columns import FOLDERS
@@ -83,6 +84,8 @@ class Account:
     reports: deque[ip_sync.FileReport]
     archive: Path
     drops: list[Drop] = field(default_factory=list)
+    crowd: Crowd | None = None
+    """Takes the place of `orders` in the API's list, when a great many are wanted."""
     syncs: int = 0
     synced_at: float = 0.0
 

@@ -82,6 +82,8 @@ class Api:
     def _route(self, account: Account, request: Request) -> Response:
         parts = request.path.removeprefix(ROOT).strip("/").split("/")
         match parts, request.method:
+            case ["purchase-orders"], "GET" if account.crowd is not None:
+                return account.crowd.page(request)
             case ["purchase-orders"], "GET":
                 return collection(request, "purchase-orders", account.orders)
             case ["purchase-orders"], "POST":

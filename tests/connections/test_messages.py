@@ -19,7 +19,7 @@ from inventory_planner import definition
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODES = errors.CODES | problems.CODES
 # What the functions that wrap `note` add to the facts.
-ADDED = {"_note": {"number"}, "note": set[str]()}
+ADDED = {"_note": {"number"}, "_event": {"number"}, "note": set[str]()}
 
 
 def test_each_code_is_in_one_table() -> None:

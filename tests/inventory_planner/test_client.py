@@ -17,13 +17,14 @@ from connections.wire.ssh import Deadline
 from dropstream.sandbox import Sandbox, seed
 from dropstream.sandbox.http_server import Request, Response, json_response
 from inventory_planner import client
+from inventory_planner.order_documents import Wanted, parse_order, same_status
 from stores.secret import Secret
 
 ACCOUNT = "123456"
 
 
 @pytest.fixture
-def api(sandbox: Sandbox) -> Iterator[client.Client]:
+def api(transactional_db: None, sandbox: Sandbox) -> Iterator[client.Client]:
     facts = sandbox.facts["demo"]
     access = client.ApiAccess(Secret(facts["api_key"]), facts["account_id"])
     with client.Client(access, Deadline(30)) as session:
@@ -31,7 +32,8 @@ def api(sandbox: Sandbox) -> Iterator[client.Client]:
 
 
 def references(api: client.Client, status: str) -> list[str]:
-    return [order.document["reference"] for page in api.pages(status) for order in page]
+    pages = api.pages(Wanted(status))
+    return [order.reference for page in pages for order in page.orders]
 
 
 def script(sandbox: Sandbox, answer: Response) -> None:
@@ -45,7 +47,7 @@ def test_key_and_account_are_sent_verbatim(
     sandbox: Sandbox, api: client.Client
 ) -> None:
     """inventory-planner.md §2.1: no Bearer."""
-    api.preview("")
+    api.preview(Wanted())
     [request] = sandbox.ip.requests
     assert request.headers["authorization"] == sandbox.facts["demo"]["api_key"]
     assert request.headers["account"] == ACCOUNT
@@ -150,7 +152,7 @@ def test_the_key_is_in_no_error(sandbox: Sandbox, api: client.Client) -> None:
     message = {"result": {"message": f"bad key {key}"}}
     script(sandbox, json_response(message, 401))
     with pytest.raises(WireError) as failure:
-        api.preview("")
+        api.preview(Wanted())
     assert failure.value.code == "api_key_refused"
     assert key not in str(failure.value)
     assert key not in repr(failure.value.__dict__)
@@ -158,7 +160,7 @@ def test_the_key_is_in_no_error(sandbox: Sandbox, api: client.Client) -> None:
 
 def parsed(**change: Any) -> RemoteOrder:
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    order = client.parse_order(document, "")
+    order = parse_order(document, "")
     assert isinstance(order, RemoteOrder), order
     return order
 
@@ -182,7 +184,7 @@ def test_what_cannot_be_understood_is_said_not_guessed(
 ) -> None:
     """I14."""
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    order = client.parse_order(document, "")
+    order = parse_order(document, "")
     assert isinstance(order, UnreadableOrder)
     assert reason in order.reason
 
@@ -231,12 +233,12 @@ JSON = st.recursive(
 def test_no_document_breaks_the_reader(change: dict[str, Any]) -> None:
     """I14."""
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    client.parse_order(document, "")
+    parse_order(document, "")
 
 
 @given(document=JSON)
 def test_not_even_one_that_is_no_object(document: Any) -> None:
-    client.parse_order(document, "")
+    parse_order(document, "")
 
 
 @pytest.mark.parametrize(
@@ -251,4 +253,4 @@ def test_not_even_one_that_is_no_object(document: Any) -> None:
 )
 def test_statuses_compare_as_people_mean_them(one: str, other: str, same: bool) -> None:
     """I13, §3.4."""
-    assert client.same_status(one, other) is same
+    assert same_status(one, other) is same

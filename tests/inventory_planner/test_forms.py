@@ -126,3 +126,32 @@ def test_a_stored_key_is_never_shown_again() -> None:
 def test_everything_may_be_left_for_later() -> None:
     filled = form()
     assert filled.is_valid(), filled.errors
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "when", "warned"),
+    [
+        ("ORDERED", "CLOSED", "received", []),
+        ("ORDERED", " ordered", "received", ["are the same"]),
+        ("Partially-Received", "partially received", "received", ["are the same"]),
+        ("", "", "received", []),
+        ("", "", "imported", []),
+        ("ORDERED", "SENT TO 3PL", "imported", []),
+        ("ORDERED", "Closed", "imported", ["may advise buying them again"]),
+        ("", "cancelled", "imported", ["may advise buying them again"]),
+        ("CLOSED", "CLOSED", "imported", ["are the same", "buying them again"]),
+    ],
+)
+def test_settings_that_few_people_want_are_warned_of_and_kept(
+    wanted: str, status: str, when: str, warned: list[str]
+) -> None:
+    """I13, inventory-planner.md §3.6."""
+    filled = form(
+        import_status_filter=wanted,
+        acknowledgement_status=status,
+        acknowledge_when=when,
+    )
+    assert filled.is_valid(), filled.errors
+    assert len(filled.warnings) == len(warned)
+    for said, part in zip(filled.warnings, warned, strict=True):
+        assert part in said

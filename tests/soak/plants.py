@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,8 @@ from connections.deliveries import send
 from connections.deliveries.names import new_name
 from connections.models import Channel, Delivery, StoreLease, SyncRun
 from connections.orders import importing
-from connections.platforms import RemoteOrder
+from connections.orders.routing import Routes
+from connections.platforms import OrderPage
 from connections.runs import lease as leases
 from connections.runs.context import RunContext
 from connections.runs.lease import Lease
@@ -142,12 +143,12 @@ def acknowledge_before_commit() -> None:
             del sessions[id(context)]
 
     def acknowledge_and_store(
-        context: RunContext, remote: Sequence[RemoteOrder]
+        context: RunContext, page: OrderPage, routes: Routes
     ) -> None:
-        for order in remote:
+        for order in page.orders:
             sessions[id(context)].set_status(order.external_id, "CLOSED")
         time.sleep(WINDOW_S)
-        store(context, remote)
+        store(context, page, routes)
 
     importing.import_orders = import_orders
     importing._store = acknowledge_and_store

@@ -16,6 +16,7 @@ from connections.models import (
     PurchaseOrder,
     SyncRun,
 )
+from connections.orders import hand_over, write_back
 from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox import seed
@@ -326,7 +327,7 @@ def test_an_unreadable_order_is_set_aside_and_the_rest_imported(line: Line) -> N
     run = run_now(line.orders, "orders_import")
     assert run.state == "succeeded"
     assert run.counts["orders_unreadable"] == 1
-    assert PurchaseOrder.objects.count() == 2
+    assert PurchaseOrder.objects.filter(status="open").count() == 2
     facts = Activity.objects.get(event="order_unreadable").facts
     assert facts["reason"] == "items is not a list"
 
@@ -487,3 +488,68 @@ def test_without_a_mapping_two_connections_of_a_store_hold_the_order(
     held = PurchaseOrder.objects.values_list("held", flat=True)
     assert set(held) == {"no_route"}
     assert not HandOver.objects.exists()
+
+
+def test_a_500_for_one_order_stops_no_other_and_is_refused_in_the_end(
+    line: Line,
+) -> None:
+    """I6, inventory-planner.md §2.7: that is how a bad write is refused as well."""
+    set_up_line(line)
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    line.sandbox.warehouse.tick()
+    bad = remote(line, "1042")["id"]
+
+    def refused(request: Request) -> Response | None:
+        is_write = request.method == "PATCH" and bad in request.path
+        return fail(500)(request) if is_write else None
+
+    line.sandbox.ip.answers.append(refused)
+    run = run_now(line.orders, "orders_status")
+    assert (run.state, run.error_code) == ("queued", "api_server_error")
+    assert remote(line, "1043")["status"] == "CLOSED"
+    assert remote(line, "1044")["status"] == "CLOSED"
+    assert again(run).state == "succeeded"
+    order = PurchaseOrder.objects.get(reference="1042")
+    assert (order.write_refused, order.error) == ("api_server_error", "scripted")
+    assert len([w for w in writes(line) if w == "PATCH items"]) == 4
+
+
+def test_more_than_was_ordered_is_told_as_far_as_it_is_taken(one_order: Line) -> None:
+    """inventory-planner.md §3.6: sent; refused, what was ordered, and a note."""
+    line = one_order
+    line.sandbox.ip.api.over_receipt = False
+    order = received_order(line)
+    line.sandbox.warehouse.tick()
+    sku = order.lines.all()[0].sku
+    line.report(
+        "rcp_more.csv",
+        f"receipt_id,po_id,sku,quantity\nR9,{order.external_id},{sku},5\n",
+    )
+    assert run_now(line.orders, "orders_status").state == "succeeded"
+    doc = remote(line, "1042")
+    assert (doc["status"], received(doc)) == ("CLOSED", ordered(doc))
+    assert order.lines.all()[0].received == 45
+    assert Activity.objects.filter(event="order_received_too_much").count() == 1
+    requests = len(writes(line))
+    run_now(line.orders, "orders_status")
+    assert len(writes(line)) == requests  # nothing is owed any more
+
+
+def test_many_orders_are_sent_and_written_back_in_turns(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I15: a run has its share of time; it goes on behind those of other stores."""
+    for module in (hand_over, write_back):
+        monkeypatch.setattr(module, "ORDERS_A_TURN", 2)
+    set_up_line(line)
+    run = run_now(line.orders, "orders_import")
+    assert (run.counts["orders_sent"], run.error_code) == (2, "")
+    assert again(run).state == "succeeded"
+    assert run.counts["orders_sent"] == 3
+    for _ in range(2):
+        line.sandbox.warehouse.tick()
+    run = run_now(line.orders, "orders_status")
+    assert len(writes(line)) == 4
+    assert again(run).state == "succeeded"
+    assert len(writes(line)) == 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connections.models import PurchaseOrder, Receipt
-from inventory_planner import client
+from inventory_planner import client, order_pages
 from tests.connections.orders.test_flow import ACCOUNT, received, remote, set_up
 from tests.engine import run_now
 from tests.factories import Line
@@ -77,11 +77,12 @@ def test_a_list_beyond_the_cap_is_said_and_what_was_read_is_kept(
 ) -> None:
     """I8: never cut in silence; and the orders that were read go their way."""
     monkeypatch.setattr(client, "PAGE_CAP", 1)
-    monkeypatch.setattr(client, "PAGE_ROWS", 2)
+    for module in (client, order_pages):
+        monkeypatch.setattr(module, "PAGE_ROWS", 2)
     set_up(line)
     run = run_now(line.orders, "orders_import")
     assert (run.error_code, run.error_side) == ("api_too_large", "store")
-    assert "more than 2 orders" in run.error_detail
+    assert "over 2 orders" in run.error_detail
     assert PurchaseOrder.objects.filter(status="open").count() == 2
     monkeypatch.setattr(client, "PAGE_CAP", 50)
     assert run_now(line.orders, "orders_import").state == "succeeded"

@@ -1,0 +1,66 @@
+"""Where a store's reading of orders stands, so that the next run can go on from there.
+
+A mark moves only after a reading that came to its end, and the next one overlaps it: an
+outage of any length, or a page that moved, loses nothing (inventory-planner.md §3.5, I9).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models.functions import Now
+
+from connections.models import OrderReading
+from connections.platforms import OrderPage
+from connections.runs.context import RunContext
+
+OVERLAP = timedelta(hours=24)
+ALL_EVERY = timedelta(hours=24)
+
+
+def begin(context: RunContext, scope: str) -> OrderReading:
+    """Go on with the reading under way, or begin the next: a full one once a day."""
+    with context.fenced():
+        OrderReading.objects.bulk_create(
+            [OrderReading(store=context.store, scope=scope)], ignore_conflicts=True
+        )
+        rows = OrderReading.objects.annotate(now=Now())
+        reading = rows.get(store=context.store)
+        now: datetime = reading.now
+        if reading.scope != scope:
+            reading.scope, reading.begun_at = scope, None
+            reading.read_at = reading.all_read_at = None
+        if reading.begun_at is None:
+            all_at = reading.all_read_at
+            is_full = all_at is None or all_at + ALL_EVERY <= now
+            reading.begun_at, reading.next_page = now, 0
+            reading.since = None if is_full else changed_since(reading)
+        reading.save()
+    return reading
+
+
+def first_page(reading: OrderReading) -> int:
+    """Where to go on: the page before counts again, orders may have moved up."""
+    return max(reading.next_page - 1, 0)
+
+
+def changed_since(reading: OrderReading) -> datetime | None:
+    """Back to when changes have to be read; None: nothing was read to its end yet."""
+    return reading.read_at - OVERLAP if reading.read_at else None
+
+
+def turn(reading: OrderReading, page: OrderPage) -> None:
+    """Note that a page is stored; in the transaction that stores it."""
+    if page.next_page is not None:
+        reading.next_page = page.next_page
+        reading.save(update_fields=["next_page"])
+
+
+def finish(context: RunContext, reading: OrderReading) -> None:
+    """Move the marks to when the reading began."""
+    with context.fenced():
+        reading.read_at = reading.begun_at
+        if reading.since is None:
+            reading.all_read_at = reading.begun_at
+        reading.begun_at, reading.next_page = None, 0
+        reading.save()

@@ -1,0 +1,86 @@
+"""Which connection of its store an order goes to: exactly one, never a guess.
+
+design.md §3, Routing and Off-periods.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from connections.models import Connection, OffPeriod, PurchaseOrder
+from connections.platforms import RemoteOrder
+from connections.warehouses.platforms import exchanges_files
+from stores.models import Store
+
+Held = PurchaseOrder.Held
+
+
+class Routes:
+    """The connections of a store, as they are when the first order asks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def _connections(self) -> list[Connection]:
+        rows = Connection.objects.filter(store=self._store)
+        return list(rows.select_related("warehouse"))
+
+    @cached_property
+    def _off_periods(self) -> list[OffPeriod]:
+        ended = OffPeriod.objects.filter(ended_at__isnull=False)
+        return list(ended.filter(connection__in=self._connections))
+
+    def of(self, remote_warehouse: str) -> Connection | None:
+        """The one connection for the platform's warehouse, or none."""
+        matching = [
+            connection
+            for connection in self._connections
+            if connection.remote_warehouse == remote_warehouse
+        ]
+        if len(matching) == 1:
+            return matching[0]
+        only = self._connections[0] if len(self._connections) == 1 else None
+        return only if only and not only.remote_warehouse else None
+
+    def held(
+        self, order: RemoteOrder, connection: Connection | None, *, sent_before: bool
+    ) -> str:
+        """Why an order that is new here is not handed over; blank: it is."""
+        if connection is None:
+            return Held.NO_ROUTE
+        if sent_before:
+            return Held.SENT_BEFORE
+        if self._perhaps_sent(order, connection):
+            return Held.RESTORED
+        if self._made_while_off(order, connection):
+            return Held.OFF_PERIOD
+        return held_by_content(order)
+
+    def _made_while_off(self, order: RemoteOrder, connection: Connection) -> bool:
+        at = order.created_at
+        return at is not None and any(
+            period.connection_id == connection.pk
+            and period.started_at <= at
+            and (period.ended_at is None or at < period.ended_at)
+            for period in self._off_periods
+        )
+
+    @staticmethod
+    def _perhaps_sent(order: RemoteOrder, connection: Connection) -> bool:
+        """Made before the database was restored: by now lost rows may have sent it."""
+        before, at = connection.orders_doubted_before, order.created_at
+        if before is None or not exchanges_files(connection.warehouse):
+            return False
+        return at is None or at < before
+
+
+def held_by_content(order: RemoteOrder) -> str:
+    """What in the order itself keeps it from the warehouse."""
+    if not order.sendable:
+        return Held.NOT_SENDABLE
+    if not order.lines or any(
+        not line.sku or line.quantity <= 0 for line in order.lines
+    ):
+        return Held.LINE_ERROR
+    return ""

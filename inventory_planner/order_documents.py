@@ -1,0 +1,250 @@
+"""Inventory Planner's order documents, typed; what cannot be understood is quarantined.
+
+Facts: inventory-planner.md §2.8 and §3. The API is beta: unknown fields are ignored,
+missing ones have defaults, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from connections.platforms import OrderPage, RemoteLine, RemoteOrder, UnreadableOrder
+
+# A far side's id goes into a path: letters and digits only (security.md F5).
+ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# How these stand in JSON text; a character of two halves looks the same.
+PERHAPS_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])")
+# Names of §3.4 whose orders are not for a warehouse, unless the filter asks for them.
+CANCELLED = "CANCELLED"
+NOT_SENDABLE = ("DRAFT", "CLOSED", CANCELLED)
+OTHER_KINDS = ("transfer", "assembly")
+LONGEST_ID = 128
+LARGEST = 10**15  # what the column of a quantity holds
+
+
+@lru_cache(maxsize=1000)  # an account has a few, and each order is compared with some
+def normalise_status(status: str) -> str:
+    """Compare statuses as people mean them (§3.4)."""
+    words = re.sub(r"[\s_-]+", " ", status.strip().casefold())
+    return words.replace("canceled", "cancelled")
+
+
+def same_status(one: str, other: str) -> bool:
+    return normalise_status(one) == normalise_status(other)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which orders a store takes: those in a status (blank: in every one).
+
+    `other_kinds`: transfers and assembly orders as well, which live in the same list.
+    """
+
+    status: str = ""
+    other_kinds: bool = False
+
+    def includes(self, document: Any) -> bool:
+        """Judge by the document; one that does not say is not left out unseen."""
+        if not isinstance(document, dict):
+            return True
+        kind, status = document.get("type"), document.get("status")
+        if not self.other_kinds and str(kind or "").casefold() in OTHER_KINDS:
+            return False
+        if not self.status.strip() or isinstance(status, dict | list):
+            return True
+        return same_status(str(status or ""), self.status)
+
+    def sort_out(self, documents: Sequence[Any], next_page: int | None) -> OrderPage:
+        """Type the documents of a page, the wanted ones apart from the others.
+
+        One without lines is not for import.
+        """
+        wanted, others = [], []
+        for document in documents:
+            order = parse_order(document, self.status)
+            is_for_import = isinstance(order, UnreadableOrder) or bool(order.lines)
+            if is_for_import and self.includes(document):
+                wanted.append(order)
+            elif isinstance(order, RemoteOrder):
+                others.append(order)
+        return OrderPage(wanted, others, next_page)
+
+
+def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOrder:
+    """Type one document of §3.1; what is wrong with it is said, not guessed."""
+    try:
+        text = json.dumps(document, sort_keys=True)
+        if PERHAPS_UNSTORABLE.search(text):
+            document = _storable(document)
+            text = json.dumps(document, sort_keys=True)
+    except RecursionError:
+        return _unreadable({}, "{}", "it is nested too deeply")
+    if not isinstance(document, dict):
+        return _unreadable({}, text, "it is no object")
+    try:
+        return _order(document, text, status_filter)
+    except ValueError as error:
+        return _unreadable(document, text, str(error))
+
+
+def _order(document: dict[str, Any], text: str, status_filter: str) -> RemoteOrder:
+    """Raises ValueError with the reason."""
+    status = _text(document, "status")
+    return RemoteOrder(
+        external_id=_order_id(document),
+        reference=_text(document, "reference"),
+        vendor=_first_text(document, "vendor_display_name", "vendor", "source"),
+        status=status,
+        warehouse=_text(document, "warehouse"),
+        readonly=document.get("readonly") is True,
+        sendable=_is_sendable(status, status_filter),
+        canceled=same_status(status, CANCELLED),
+        created_at=_time(document.get("created_at")),
+        modified_at=last_modified(document),
+        expected_on=_date(document.get("expected_date")),
+        lines=tuple(_lines(document.get("items"))),
+        document=text,
+        digest=_digest(text),
+    )
+
+
+def _unreadable(document: dict[str, Any], text: str, reason: str) -> UnreadableOrder:
+    try:
+        external_id = _order_id(document)
+    except ValueError:
+        # No platform's id begins so: people must find it all the same.
+        external_id = f"~{_digest(text)[:40]}"
+    reference, warehouse = document.get("reference"), document.get("warehouse")
+    return UnreadableOrder(
+        external_id=external_id,
+        reference=str(reference) if isinstance(reference, str | int) else "",
+        warehouse=warehouse if isinstance(warehouse, str) else "",
+        reason=reason,
+        document=text,
+        digest=_digest(text),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _order_id(document: dict[str, Any]) -> str:
+    external_id = str(document.get("id") or "")
+    if not ORDER_ID.fullmatch(external_id):
+        raise ValueError("id is missing or malformed")
+    return external_id
+
+
+def last_modified(document: Any) -> datetime | None:
+    """When a document was changed; None: it does not say so to the second."""
+    return _time(document.get("last_modified")) if isinstance(document, dict) else None
+
+
+def _storable(value: Any) -> Any:
+    """Drop what PostgreSQL cannot hold: NUL, and halves of surrogate pairs (I14)."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub("", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _is_sendable(status: str, status_filter: str) -> bool:
+    if status_filter.strip() and same_status(status, status_filter):
+        return True  # asked for by name
+    return not any(same_status(status, word) for word in NOT_SENDABLE)
+
+
+def _lines(items: Any) -> Iterator[RemoteLine]:
+    if items is None:
+        return
+    if not isinstance(items, list):
+        raise ValueError("items is not a list")
+    seen: set[str] = set()
+    for number, item in enumerate(items, start=1):
+        if not isinstance(item, dict) or not item.get("id"):
+            raise ValueError("an item has no id")
+        external_id = str(item["id"])[:LONGEST_ID]
+        line_id = str(item.get("line_id") or external_id)[:LONGEST_ID]
+        if line_id in seen:
+            # Two lines are two lines; the write-back leaves such an order to people.
+            line_id = f"{line_id[: LONGEST_ID - 8]}#{number}"
+        seen.add(line_id)
+        yield RemoteLine(
+            external_id,
+            line_id,
+            _text(item, "sku"),
+            _text(item, "title"),
+            read_number(item, "replenishment"),
+            read_number(item, "received"),
+        )
+
+
+def _first_text(document: Mapping[str, Any], *names: str) -> str:
+    return next((text for name in names if (text := _text(document, name))), "")
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if type(value) is str:
+        return value.strip()
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        raise ValueError(f"{name} is not text")
+    return str(value).strip()
+
+
+def read_number(document: Mapping[str, Any], name: str) -> Decimal:
+    """Read a quantity, which may be text or fractional; blank is 0 (§2.8).
+
+    Raises ValueError.
+    """
+    value = document.get(name)
+    if value is None or value == "":
+        return Decimal(0)
+    if type(value) is int and -LARGEST < value < LARGEST:
+        return Decimal(value)  # as most are
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{name} is not a number") from None
+    if not number.is_finite() or abs(number) >= LARGEST:
+        raise ValueError(f"{name} is not a number")
+    return number.quantize(Decimal("0.0001"))
+
+
+def _time(value: Any) -> datetime | None:
+    """§2.8: a number is an epoch, text with T an ISO time; anything else is unknown."""
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, str) and "T" in value:
+            at = datetime.fromisoformat(value)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def _date(value: Any) -> date | None:
+    """A calendar date, never shifted by a zone; a number is an epoch (§2.8)."""
+    if isinstance(value, int | float):
+        at = _time(value)
+        return at.date() if at else None
+    try:
+        return date.fromisoformat(str(value)[:10]) if value else None
+    except ValueError:
+        return None
