@@ -491,6 +491,83 @@ def explain(code: str) -> Message:
     return MESSAGES[code]
 
 
+# What holds a New order back; the codes are those of PurchaseOrder.Held.
+HOLDS: dict[str, Message] = {
+    "no_route": Message(
+        _("No connection of the store takes orders for this warehouse."),
+        _("It is never guessed where an order goes."),
+        _("Choose a warehouse."),
+        STAFF,
+    ),
+    "not_sendable": Message(
+        _("It is a draft, closed or cancelled in Inventory Planner."),
+        _("Such orders are not meant for a warehouse."),
+        _("Once its status changes there it goes on by itself."),
+        IP_PERSON,
+    ),
+    "sent_before": Message(
+        _("It was sent to the warehouse before."),
+        _("Sent twice it may be received twice."),
+        _("Say whether it is to be sent again."),
+        STAFF,
+    ),
+    "off_period": Message(
+        _("It was made while the connection was off."),
+        _("Such orders are not fetched later by themselves."),
+        _("Import it anyway, or archive it."),
+        STAFF,
+    ),
+    "restored": Message(
+        _("It was perhaps sent before the database was restored."),
+        _("Sent twice it may be received twice."),
+        _("Ask the warehouse whether it has the order, then say so."),
+        STAFF,
+    ),
+    "line_error": Message(
+        _("A line has no SKU or quantity."),
+        _("The warehouse could not receive it."),
+        _("Correct the line in Inventory Planner, or here with Edit."),
+        STAFF,
+    ),
+}
+
+# Why an action on an order or a receipt cannot be.
+REFUSALS: dict[str, Text] = {
+    "on_its_way": _(
+        "Its file is on its way to the warehouse. Try again once it has arrived."
+    ),
+    "was_sent": _("It was sent to the warehouse. Archive it first, then delete it."),
+    "is_archived": _("It is archived already."),
+    "has_receipts": _("It has receipts: only an order without any can be reset."),
+    "choose_warehouse": _("No connection takes it. Open it and choose a warehouse."),
+    "asks_first": _("It is on hold and asks something. Open it to answer."),
+    "not_sendable": _(
+        "It is a draft, closed or cancelled in Inventory Planner. Change it there."
+    ),
+    "line_error": _("A line has no SKU or quantity. Correct it first."),
+    "unreadable": _("It still cannot be read. Correct it in Inventory Planner."),
+    "has_warehouse": _("It has a warehouse already."),
+    "is_sent": _("It is at the warehouse: it cannot be edited any more."),
+    "order_unknown": _("Its order is still not known here."),
+}
+
+# What people decided about an order or a receipt, as its timeline says it.
+DECISIONS: dict[str, Text] = {
+    "order.archived": _("Archived: neither sent nor imported again."),
+    "order.reprocessed": _("Reprocess: the latest step was tried again."),
+    "order.reset": _("Reset: as if it had just been imported."),
+    "order.edited": _("Edited by hand."),
+    "order.imported_anyway": _("Import anyway: it goes to the warehouse."),
+    "order.sent_again": _("To be sent again, although it was sent before."),
+    "order.kept_as_sent": _("The warehouse has it: it is not sent again."),
+    "order.routed": _("A warehouse was chosen."),
+    "order.handed_out": _("Handed over: its file was downloaded."),
+    "order.received_by_hand": _("A receipt was entered by hand."),
+    "receipt.archived": _("Archived: it does not count on its order any more."),
+    "receipt.reprocessed": _("Reprocess: tried again."),
+    "receipt.reset": _("Reset: matched with its order anew."),
+}
+
 # Events of a connection's timeline: the tone and the sentence, with its facts.
 EVENTS: dict[str, tuple[str, Text]] = {
     "stock_read": (

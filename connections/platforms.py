@@ -232,6 +232,9 @@ class OrderSource(Protocol):
     def open(self, store: Store, deadline: Deadline) -> OrderSession:
         """Start a session. Raises WireError, Problem."""
 
+    def parse(self, store: Store, document: Any) -> RemoteOrder | UnreadableOrder:
+        """Type a document that is kept here, as if it came just now."""
+
     def acknowledgement(self, store: Store) -> Acknowledgement:
         """The store's settings for the write-back."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from connections.dialling import readable_secrets
 from connections.platforms import (
@@ -12,11 +13,17 @@ from connections.platforms import (
     OrderPage,
     OrderSession,
     RemoteOrder,
+    UnreadableOrder,
 )
 from connections.wire.ssh import Deadline
 from inventory_planner import client
 from inventory_planner.models import InventoryPlannerSettings
-from inventory_planner.order_documents import Wanted, normalise_status, same_status
+from inventory_planner.order_documents import (
+    Wanted,
+    normalise_status,
+    parse_order,
+    same_status,
+)
 from inventory_planner.pace import account_key
 from stores.models import Store
 
@@ -71,6 +78,9 @@ class PurchaseOrders:
         row = store.inventory_planner
         api = client.Client(api_access(row), deadline)
         return Session(api, row.ip_account, row.wanted)
+
+    def parse(self, store: Store, document: Any) -> RemoteOrder | UnreadableOrder:
+        return parse_order(document, store.inventory_planner.import_status_filter)
 
     def acknowledgement(self, store: Store) -> Acknowledgement:
         row = store.inventory_planner

@@ -44,6 +44,7 @@ class Household:
     connection: Connection
     channel: Channel
     order: PurchaseOrder
+    receipt: Receipt
     draft: ConnectionDraft  # of the person who made the household, as is `check`
     check: CheckRun
     host_key: HostKey
@@ -123,6 +124,7 @@ def household(of: Merchant, by: User, *, text: str = "Plain") -> Household:
         connection=joined,
         channel=orders,
         order=order,
+        receipt=order.receipts.get(),
         draft=draft(by, basic={"name": f"{text} draft"}),
         check=check,
         host_key=host_key,

@@ -121,7 +121,15 @@ OURS = {
     "check_cancel": Page(POST, MINE, sees=MINE, ids=("check",)),
     "check_approve": Page(POST, MINE, sees=MINE, ids=("check", "host_key")),
     "order_list": Page(GET, EVERYBODY),
+    "order_act": Page(POST, STAFF),
+    "receipt_list": Page(GET, EVERYBODY),
+    "receipt_act": Page(POST, STAFF),
+    "receipt": Page(GET, EVERYBODY, ids=("receipt",)),
     "order": Page(GET, EVERYBODY, ids=("order",)),
+    "order_send": Page(("GET", "HEAD", "POST"), STAFF, ids=("order",)),
+    "order_route": Page(POST, STAFF, ids=("order",)),
+    "order_edit": Page(("GET", "HEAD", "POST"), STAFF, ids=("order",)),
+    "order_document": Page(GET, EVERYBODY, ids=("order",)),
     "order_file": Page(POST, STAFF, ids=("order",)),
     "order_receive": Page(POST, STAFF, ids=("order",)),
 }
@@ -426,6 +434,12 @@ AUDITED: dict[str, tuple[dict[str, str], list[str]]] = {
     "check_approve": ({}, ["host_key.approved"]),
     # Nothing at a warehouse that exchanges files; by hand: tests of orders.
     "order_file": ({}, []),
+    # Without a choice, and where nothing is asked: tests of orders.
+    "order_act": ({}, []),
+    "receipt_act": ({}, []),
+    "order_send": ({}, []),
+    "order_route": ({}, []),
+    "order_edit": ({}, []),
     "order_receive": ({}, []),
 }
 

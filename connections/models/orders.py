@@ -138,6 +138,17 @@ class PurchaseOrder(TenantModel):
     def __str__(self) -> str:
         return self.reference or self.external_id
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for a person before it is handed over."""
+        return self.status == self.Status.NEW and bool(self.held)
+
+    def tombstones(self) -> models.QuerySet[HandOver]:
+        """When it was handed over, by this row or one before it."""
+        return HandOver.objects.filter(
+            store=self.store_id, external_id=self.external_id
+        )
+
 
 class OrderReading(models.Model):
     """How far a store's orders have been read at its platform; a row a store.
@@ -223,6 +234,7 @@ class HandOver(models.Model):
     account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
     store = models.ForeignKey(Store, models.CASCADE, related_name="hand_overs")
     external_id = models.CharField(max_length=64)
+    # Blank: a person says that the warehouse has it.
     file_name = models.CharField(max_length=255)
     committed_at = models.DateTimeField(auto_now_add=True)
     delivery = models.ForeignKey(
@@ -301,7 +313,8 @@ class Receipt(TenantModel):
                 condition=Q(order=None),
                 name="connections_receipt_orphan",
             ),
-            # The list, newest first; each state apart.
+            # The list, newest first; in one state, of one warehouse.
+            models.Index(fields=["account", "-id"], name="connections_receipt_list"),
             models.Index(
                 fields=["account", "state", "-id"], name="connections_receipt_account"
             ),
@@ -314,6 +327,15 @@ class Receipt(TenantModel):
     def __str__(self) -> str:
         return self.external_id
 
+    @property
+    def is_refused_file(self) -> bool:
+        """Whether it stands for a file that could not be read, and for no receipt."""
+        return (
+            self.state == self.State.ERROR
+            and self.order_id is None
+            and self.external_id == self.file_name[:128]
+        )
+
 
 class ReceiptLine(models.Model):
     """What a receipt says of one order line; `line` is null for an unknown SKU."""
@@ -321,6 +343,13 @@ class ReceiptLine(models.Model):
     receipt = models.ForeignKey(Receipt, models.CASCADE, related_name="lines")
     line = models.ForeignKey(
         PurchaseOrderLine, models.SET_NULL, null=True, related_name="receipt_lines"
+    )
+    line_name = models.CharField(
+        max_length=128,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The order line's id, where the file gives it."),
     )
     sku = models.CharField(max_length=256, db_collation="C")
     quantity = models.DecimalField(max_digits=20, decimal_places=4)

@@ -65,7 +65,8 @@ def hand_over(context: RunContext) -> None:
         # Documents are large, and no part of the file.
         ready = _ready(context).defer("document").order_by("pk")
         for order in ready[:ORDERS_A_TURN]:
-            _send(context, sftp, in_folder, _build(context, order))
+            if (built := _build(context, order)) is not None:
+                _send(context, sftp, in_folder, built)
     context.goes_on = context.goes_on or _ready(context).exists()
 
 
@@ -83,9 +84,14 @@ def _unfinished(context: RunContext) -> list[Delivery]:
     )
 
 
-def _build(context: RunContext, order: PurchaseOrder) -> Delivery:
+def _build(context: RunContext, order: PurchaseOrder) -> Delivery | None:
+    """Make the order's file; None when a person stopped it meanwhile."""
     with context.effect():
-        delivery = _commit(context.channel, order)
+        ready = _ready(context).defer("document").select_for_update()
+        row = ready.filter(pk=order.pk).first()
+        if row is None:
+            return None
+        delivery = _commit(context.channel, row)
     failpoint("delivery.built")
     return delivery
 
@@ -123,7 +129,7 @@ def hand_out(order: PurchaseOrder, *, by: User) -> Delivery:
         entity=Delivery.Entity.PURCHASE_ORDER,
         state=Delivery.State.DELIVERED,
     ).first()
-    if given is not None:
+    if given is not None and order.status != PurchaseOrder.Status.NEW:
         return given
     connection = order.connection
     ready = order.status == PurchaseOrder.Status.NEW and not order.held
@@ -139,15 +145,28 @@ def hand_out(order: PurchaseOrder, *, by: User) -> Delivery:
 
 
 def _send(context: RunContext, sftp: Sftp, in_folder: str, delivery: Delivery) -> None:
-    send.send(
-        context,
-        delivery,
-        sftp,
-        folder=delivery.folder or in_folder,
-        visibility=Visibility.RENAME,
-        on_delivered=lambda done: _set_open(done, context.connection, context.run),
-    )
+    try:
+        send.send(
+            context,
+            delivery,
+            sftp,
+            folder=delivery.folder or in_folder,
+            visibility=Visibility.RENAME,
+            on_delivered=lambda done: _set_open(done, context.connection, context.run),
+        )
+    except Problem as problem:
+        if problem.code == "delivery_unknown":
+            _hold(context, delivery)
+        raise
     context.count("orders_sent")
+
+
+def _hold(context: RunContext, delivery: Delivery) -> None:
+    """The warehouse perhaps has it: a new file only when a person says so."""
+    with context.fenced():
+        PurchaseOrder.objects.filter(
+            public_id=delivery.subject, status=PurchaseOrder.Status.NEW
+        ).update(held=PurchaseOrder.Held.SENT_BEFORE, changed_at=timezone.now())
 
 
 def _set_open(

@@ -27,6 +27,8 @@ def _fetch(context: RunContext) -> None:
 
 def _write_back(context: RunContext) -> None:
     _in_session(context, write_back.write_back)
+    with context.fenced():
+        receipts.settle(context.connection)
 
 
 def _in_session(

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from connections.models import OrderReading
 from connections.platforms import OrderPage
 from connections.runs.context import RunContext
+from stores.models import Store
 
 OVERLAP = timedelta(hours=24)
 ALL_EVERY = timedelta(hours=24)
@@ -37,6 +38,11 @@ def begin(context: RunContext, scope: str) -> OrderReading:
             reading.since = None if is_full else changed_since(reading)
         reading.save()
     return reading
+
+
+def read_all_next(store: Store) -> None:
+    """Let the next run read everything: what was deleted here is to be found again."""
+    OrderReading.objects.filter(store=store).update(all_read_at=None, begun_at=None)
 
 
 def first_page(reading: OrderReading) -> int:

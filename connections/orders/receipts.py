@@ -11,9 +11,10 @@ from decimal import Decimal, InvalidOperation
 from typing import cast
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Exists, F, OuterRef, Sum
 from django.utils import timezone
 
+from connections import platforms
 from connections.failpoints import failpoint
 from connections.models import (
     Connection,
@@ -23,15 +24,16 @@ from connections.models import (
     ReceiptLine,
 )
 from connections.models.activity import note
-from connections.orders.overdue import is_overdue
+from connections.orders.standing import standing, status_of
 from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
 from stores import audit
-from stores.models import User
+from stores.models import User, Warehouse
 
 PREFIX = "rcp_"
 REQUIRED = ("receipt_id", "sku", "quantity")
+State = Receipt.State
 Status = PurchaseOrder.Status
 
 
@@ -122,30 +124,29 @@ def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
 def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bool:
     """Store one receipt and add it up, in one transaction; False if it was known."""
     with context.fenced():
-        order = _order_of(context, reported)
+        name = reported.po_id or reported.po_number
+        order = find_order(context.warehouse, reported.po_id, reported.po_number)
         receipt = Receipt(
             account_id=context.run.account_id,
             warehouse=context.warehouse,
             order=order,
+            order_name=name[:256],
             external_id=reported.external_id,
             file_name=file_name,
-            state=Receipt.State.COMPLETED,
+            state=State.ERROR if order is None else first_state(order),
+            error=_no_order(reported.po_number or name) if order is None else "",
             received_at=reported.received_at,
         )
-        if order is None:
-            receipt.state = Receipt.State.ERROR
-            receipt.error = _no_order(reported.po_number or reported.po_id)
         Receipt.objects.bulk_create([receipt], ignore_conflicts=True)
         stored = Receipt.objects.filter(public_id=receipt.public_id).first()
         if stored is None:
             context.count("receipts_repeated")  # sent again in another file
             context.count(DUPLICATES_PREVENTED)
             return False
-        lines = list(order.lines.all()) if order else []
         ReceiptLine.objects.bulk_create(
             ReceiptLine(
                 receipt=stored,
-                line=_line_of(lines, line_id, sku),
+                line_name=line_id[:128],
                 sku=sku[:256],
                 quantity=quantity,
             )
@@ -153,6 +154,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
         )
         context.count("receipts_read")
         if order is not None:
+            match_lines(stored, order)
             add_up(order)
             note(
                 "order_received",
@@ -167,18 +169,42 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
 
 
 def read_again(orders: Collection[PurchaseOrder]) -> None:
-    """Let files be read once more whose receipts came before these orders were known.
+    """Give orders that are new here the receipts that came before them.
 
-    Other receipts of the same files are known by their ids and count once.
+    Those of the version before do not say whose they are: their files are read once
+    more. Other receipts of the same files are known by their ids and count once.
     """
     warehouses = {order.connection.warehouse_id for order in orders if order.connection}
     names = {name for order in orders for name in (order.external_id, order.reference)}
-    Receipt.objects.filter(
-        warehouse__in=warehouses,
-        order=None,
-        state=Receipt.State.ERROR,
-        error__in=[_no_order(name) for name in names if name],
+    orphans = Receipt.objects.filter(
+        warehouse__in=warehouses, order=None, state=State.ERROR
+    )
+    orphans.filter(
+        order_name="", error__in=[_no_order(name) for name in names if name]
     ).delete()
+    for receipt in orphans.filter(order_name__in=names - {""}).order_by("pk"):
+        adopt(receipt)
+
+
+def adopt(receipt: Receipt) -> PurchaseOrder | None:
+    """Let a receipt count on the order that it names; None while nobody knows one."""
+    name = receipt.order_name
+    order = find_order(receipt.warehouse, name, name)
+    if order is None:
+        return None
+    receipt.order, receipt.error = order, ""
+    receipt.state = first_state(order)
+    receipt.save(update_fields=["order", "error", "state"])
+    match_lines(receipt, order)
+    add_up(order)
+    return order
+
+
+def let_go(order: PurchaseOrder) -> None:
+    """Keep the receipts of an order that is deleted: the goods have come."""
+    kept = order.receipts.exclude(state=State.ARCHIVED)
+    kept.update(state=State.ERROR, error=_no_order(str(order)))
+    order.receipts.update(order=None, order_name=order.external_id)
 
 
 @transaction.atomic
@@ -199,9 +225,10 @@ def enter(
         account_id=order.account_id,
         warehouse=connection.warehouse,
         order=order,
+        order_name=order.external_id,
         external_id=f"by-hand-{token}",
         file_name="",
-        state=Receipt.State.COMPLETED,
+        state=first_state(order),
         received_at=timezone.now(),
     )
     Receipt.objects.bulk_create([receipt], ignore_conflicts=True)
@@ -209,7 +236,14 @@ def enter(
     if stored is None:
         return None
     ReceiptLine.objects.bulk_create(
-        ReceiptLine(receipt=stored, line=line, sku=line.sku, quantity=received[line.pk])
+        ReceiptLine(
+            receipt=stored,
+            line=line,
+            line_name=line.line_id,
+            sku=line.sku,
+            quantity=received[line.pk],
+            expected=line.outstanding,
+        )
         for line in order.lines.all()
         if received.get(line.pk)
     )
@@ -232,10 +266,29 @@ def add_up(order: PurchaseOrder) -> None:
     Computed afresh from the receipts each time: nothing counts twice. The order's row
     must be locked.
     """
+    lines = _sum_up(order)
+    status = status_of(order, lines)
+    if order.status in order.RECEIVING and status is not None:
+        # Whatever held it: the warehouse has it.
+        order.status, order.held = status, ""
+        order.changed_at = timezone.now()
+        order.save(update_fields=["status", "held", "changed_at"])
+
+
+def add_up_anew(order: PurchaseOrder) -> None:
+    """The same when receipts were taken back, so that less may have come than before."""
+    _sum_up(order)
+    if order.status in (*order.RECEIVING, Status.RECEIVED):
+        order.status, order.held = standing(order)
+        order.changed_at = timezone.now()
+        order.save(update_fields=["status", "held", "changed_at"])
+
+
+def _sum_up(order: PurchaseOrder) -> list[PurchaseOrderLine]:
     sums: dict[int, Decimal] = defaultdict(Decimal)
     totals = (
         ReceiptLine.objects.filter(
-            receipt__order=order, receipt__state=Receipt.State.COMPLETED
+            receipt__order=order, receipt__state__in=Receipt.COUNTED
         )
         .exclude(line=None)
         .values_list("line")
@@ -246,29 +299,70 @@ def add_up(order: PurchaseOrder) -> None:
     for line in lines:
         line.received = sums[line.pk]
     PurchaseOrderLine.objects.bulk_update(lines, ["received"])
-    if order.status in order.RECEIVING and any(line.received > 0 for line in lines):
-        whole = all(line.received >= line.quantity for line in lines)
-        in_part = Status.DELAYED if is_overdue(order) else Status.PARTIALLY_RECEIVED
-        order.status = Status.RECEIVED if whole else in_part
-        order.changed_at = timezone.now()
-        order.save(update_fields=["status", "changed_at"])
+    return lines
+
+
+def settle(connection: Connection) -> None:
+    """Complete the receipts of which the store platform was told all there is to tell."""
+    wanted = platforms.order_source(connection.store).acknowledgement(connection.store)
+    waiting = Receipt.objects.filter(
+        order__connection=connection,
+        state__in=(State.READY, State.NOTIFYING),
+        order__write_refused="",
+    )
+    if wanted.send_quantities:
+        owed = PurchaseOrderLine.objects.filter(
+            order=OuterRef("order"), received__gt=F("received_there")
+        )
+        waiting = waiting.exclude(Exists(owed))
+    if wanted.status:
+        waiting = waiting.exclude(
+            order__status=Status.RECEIVED, order__acknowledged_at=None
+        )
+    waiting.update(state=State.COMPLETED)
+
+
+def first_state(order: PurchaseOrder) -> State:
+    """Counted already; whether the store platform is to be told."""
+    wanted = platforms.order_source(order.store).acknowledgement(order.store)
+    told = wanted.send_quantities or wanted.status
+    return State.READY if told else State.COMPLETED
 
 
 def _no_order(name: str) -> str:
     return f"No order {name} of this warehouse."
 
 
-def _order_of(context: RunContext, reported: ReportedReceipt) -> PurchaseOrder | None:
-    """Find the order by the platform's id, else by a PO number that is its alone."""
+def find_order(
+    warehouse: Warehouse, po_id: str, po_number: str
+) -> PurchaseOrder | None:
+    """Lock the order with the platform's id, else with a PO number that is its alone."""
     orders = PurchaseOrder.objects.select_for_update(of=("self",)).filter(
-        connection__warehouse=context.warehouse,
+        connection__warehouse=warehouse,
         # For the index: PO numbers are looked up in one store at a time.
-        store__in=context.warehouse.connections.values("store"),
+        store__in=warehouse.connections.values("store"),
     )
-    if reported.po_id:
-        return orders.filter(external_id=reported.po_id).first()
-    found = list(orders.filter(reference=reported.po_number)[:2])
+    orders = orders.select_related("store", "account", "connection")
+    if po_id and (known := orders.filter(external_id=po_id).first()):
+        return known
+    if po_id and po_id != po_number:
+        return None
+    found = list(orders.filter(reference=po_number)[:2])
     return found[0] if len(found) == 1 else None
+
+
+def match_lines(
+    receipt: Receipt, order: PurchaseOrder, *, only_unknown: bool = False
+) -> None:
+    """Say of each of the receipt's lines which one of the order it is about."""
+    lines = list(order.lines.all())
+    told = list(
+        receipt.lines.filter(line=None) if only_unknown else receipt.lines.all()
+    )
+    for line in told:
+        line.line = _line_of(lines, line.line_name, line.sku)
+        line.expected = line.line.outstanding if line.line else None
+    ReceiptLine.objects.bulk_update(told, ["line", "expected"])
 
 
 def _line_of(

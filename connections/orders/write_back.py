@@ -88,7 +88,7 @@ def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrd
         owed |= Q(status__in=due, acknowledged_at__isnull=True)
     orders = PurchaseOrder.objects.filter(
         owed, connection=context.connection, write_refused=""
-    )
+    ).exclude(status=Status.ARCHIVED)
     # Documents are large, and no part of this.
     return orders.defer("document").distinct()
 
@@ -266,6 +266,9 @@ def _refuse(
     with context.fenced():
         order.write_refused, order.error = error.code, error.detail
         order.save(update_fields=["write_refused", "error"])
+        # One that somebody archived meanwhile stays so.
+        row = PurchaseOrder.objects.filter(pk=order.pk)
+        row.exclude(status=Status.ARCHIVED).update(status=Status.ERROR)
         _note(context, order, "order_write_refused", code=error.code)
     context.count("orders_refused")
 

@@ -10,12 +10,15 @@ from django import template
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from connections.messages import CHECKS, Message, explain, tell
+from connections.messages import CHECKS, DECISIONS, Message, explain, tell
 from connections.models import Activity, CheckRun, StockReport
 from connections.runs.jobs import JOBS
-from stores.models import HostKey
+from stores.models import AuditEvent, HostKey
 
 register = template.Library()
+
+# Decisions whose values are worth a line; of the others the name says all.
+TOLD_IN_FULL = ("order.edited", "order.routed")
 
 
 @register.filter
@@ -95,6 +98,31 @@ def explained(code: str) -> Message:
 def timeline(activities: Iterable[Activity]) -> list[dict[str, Any]]:
     """Turn activities into events of components/timeline.html."""
     return [_event(activity) for activity in activities]
+
+
+@register.simple_tag
+def whole_timeline(
+    activities: Iterable[Activity] | None, decisions: Iterable[AuditEvent]
+) -> list[dict[str, Any]]:
+    """The same with what people decided in between, newest first."""
+    decided = [
+        {
+            "at": event.at,
+            "tone": "info",
+            "title": DECISIONS[event.action],
+            "text": "; ".join(
+                f"{name}: {event.before.get(name, '')} → {value}"
+                for name, value in event.after.items()
+            )
+            if event.action in TOLD_IN_FULL
+            else "",
+            "who": event.actor,
+        }
+        for event in decisions
+        if event.action in DECISIONS
+    ]
+    events = [*timeline(activities or ()), *decided]
+    return sorted(events, key=lambda event: event["at"], reverse=True)
 
 
 def _event(activity: Activity) -> dict[str, Any]:

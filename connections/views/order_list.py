@@ -19,8 +19,11 @@ from django.views.decorators.http import require_safe
 
 from connections.models import Connection, PurchaseOrder, PurchaseOrderLine
 from connections.orders import search
+from connections.views.order_actions import more_actions
+from connections.views.order_status import tone_of
 from connections.views.paging import (
     COUNTED,
+    MATCHES_COUNTED,
     ROWS,
     count_text,
     page_by_place,
@@ -36,14 +39,6 @@ T = TypeVar("T", Store, Connection)
 Status = PurchaseOrder.Status
 # A filter beside the nine: New, and waiting for a person.
 HELD, HELD_LABEL = "held", gettext_lazy("On hold")
-TONES = {
-    Status.NEW: "info",
-    Status.OPEN: "info",
-    Status.PARTIALLY_RECEIVED: "info",
-    Status.RECEIVED: "ok",
-    Status.DELAYED: "warn",
-    Status.ERROR: "bad",
-}
 
 
 @dataclass(frozen=True)
@@ -127,16 +122,19 @@ def order_list(request: MemberRequest) -> HttpResponse:
     page = page_by_place(
         rows, after, lambda row: (*keys[row.order.pk], row.order.public_id)
     )
-    count = search.count(choice, limit=COUNTED + 1)
+    most = MATCHES_COUNTED if filters.typed else COUNTED
+    count = search.count(choice, limit=most + 1)
     context = {
         "nav": "orders",
+        "view": "purchases",
         "filters": filters,
         "statuses": [*Status.choices, (HELD, HELD_LABEL)],
         "rows": page.rows,
         "page": page,
         "count": count,
-        "count_text": count_text(count),
+        "count_text": count_text(count, most),
         "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "more_actions": more_actions(request.user),
     }
     return render(request, "orders/list.html", context)
 
@@ -149,7 +147,9 @@ def latest(connection: Connection, limit: int) -> list[Row]:
 
 def rows_of(orders: Sequence[int]) -> list[Row]:
     """The rows of these orders, in their order."""
-    known = PurchaseOrder.objects.select_related("store", "connection").in_bulk(orders)
+    # A document may be large, and no list shows it.
+    rows = PurchaseOrder.objects.defer("document").select_related("store", "connection")
+    known = rows.in_bulk(orders)
     lines = PurchaseOrderLine.objects.filter(order__in=orders).order_by()
     sums = {
         pk: (received, ordered)
@@ -160,7 +160,7 @@ def rows_of(orders: Sequence[int]) -> list[Row]:
     return [
         Row(
             known[pk],
-            "wait" if known[pk].held else TONES.get(Status(known[pk].status), "off"),
+            tone_of(known[pk]),
             *sums.get(pk, (Decimal(0), Decimal(0))),
         )
         for pk in orders

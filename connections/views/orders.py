@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from connections.deliveries import bytes as file_bytes
-from connections.messages import explain
-from connections.models import PurchaseOrder, PurchaseOrderLine
-from connections.orders import hand_over, receipts
+from connections.messages import REFUSALS, explain
+from connections.models import (
+    Connection,
+    Delivery,
+    PurchaseOrder,
+    PurchaseOrderLine,
+)
+from connections.orders import actions, hand_over, receipts
 from connections.problems import Problem
+from connections.views.order_actions import REPROCESS, more_actions
+from connections.views.order_status import order_status, tone_of
 from connections.warehouses.platforms import exchanges_files
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
+from stores.models import AuditEvent
 
 EVENTS_SHOWN = 50
 ORDERS = PurchaseOrder.objects.select_related("store", "connection__warehouse")
@@ -54,9 +64,19 @@ class ReceivedForm(forms.Form):
 @require_safe
 @member_required
 def order_page(request: MemberRequest, order: str) -> HttpResponse:
-    """Lines with Received / Ordered, receipts, what happened."""
+    """Lines with Received / Ordered, receipts, what happened, what can be done."""
     row = get_or_404(ORDERS, request.user, order, Action.VIEW)
     return _page(request, row, None)
+
+
+@require_safe
+@member_required
+def order_document(request: MemberRequest, order: str) -> HttpResponse:
+    """The platform's document as it came, for people who look for a fault."""
+    row = get_or_404(ORDERS, request.user, order, Action.VIEW)
+    text = json.dumps(row.document, indent=2, ensure_ascii=False)
+    context = {"nav": "orders", "order": row, "text": text}
+    return render(request, "orders/document.html", context)
 
 
 @require_POST
@@ -103,21 +123,61 @@ def _page(
     request: MemberRequest, order: PurchaseOrder, form: ReceivedForm | None
 ) -> HttpResponse:
     lines = list(order.lines.all())
-    by_hand = may(request.user, Action.MANAGE_CONNECTIONS) and _is_by_hand(order)
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
+    by_hand = may_manage and _is_by_hand(order)
     sent = order.status != PurchaseOrder.Status.NEW
     if form is None and by_hand and sent and order.status in order.RECEIVING:
         form = ReceivedForm(initial={"token": secrets.token_hex(16)}, lines=lines)
+    barred = actions.why_not(order) if may_manage else {}
+    receipts_ = order.receipts.prefetch_related("lines__line")
     context = {
-        "nav": "connections",
+        "nav": "orders",
         "order": order,
+        "tone": tone_of(order),
+        "status": order_status(order),
         "lines": lines,
-        "receipts": list(order.receipts.prefetch_related("lines")[:EVENTS_SHOWN]),
+        "receipts": list(receipts_[:EVENTS_SHOWN]),
+        "files": list(_files(order)) if may_manage else [],
         "activities": order.activities.all()[:EVENTS_SHOWN],
-        "may_hand_out": by_hand and (sent or not order.held),
+        "decisions": AuditEvent.objects.filter(
+            target_type=PurchaseOrder._meta.label_lower,
+            target_id=str(order.public_id),
+        )[:EVENTS_SHOWN],
+        "may_manage": may_manage,
+        "may_edit": may_manage and "edit" not in barred,
+        "may_hand_out": by_hand and not order.is_held,
+        "offers": [
+            (offer, REFUSALS.get(barred.get(offer.slug, "")))
+            for offer in (REPROCESS, *more_actions(request.user))
+        ],
+        "answers": _answers(request, order) if may_manage else {},
         "sent": sent,
         "form": form,
     }
     return render(request, "orders/page.html", context)
+
+
+def _files(order: PurchaseOrder) -> QuerySet[Delivery]:
+    """The files that were made to hand it over, the newest first."""
+    return Delivery.objects.filter(
+        store=order.store_id,
+        entity=Delivery.Entity.PURCHASE_ORDER,
+        subject=str(order.public_id),
+    )
+
+
+def _answers(request: MemberRequest, order: PurchaseOrder) -> dict[str, Any]:
+    """What an order on hold can be answered with."""
+    if not order.is_held:
+        return {}
+    if order.held == PurchaseOrder.Held.NO_ROUTE:
+        connections = Connection.objects.for_user(request.user)
+        of_store = connections.filter(store=order.store_id).select_related("warehouse")
+        return {"connections": list(of_store)}
+    return {
+        "may_release": order.held == PurchaseOrder.Held.OFF_PERIOD,
+        "may_send": order.held in actions.PERHAPS_SENT,
+    }
 
 
 def _is_by_hand(order: PurchaseOrder) -> bool:

@@ -19,6 +19,8 @@ ROWS = 50
 SEARCH_LENGTH = 200
 # Nobody counts more rows than this; a page says "10,000+".
 COUNTED = 10_000
+# Where each match costs a look of its own.
+MATCHES_COUNTED = 1_000
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def place_after(request: HttpRequest, *kinds: type) -> tuple[str, list[Any]]:
     return after, [uuid_of(one) if kind is uuid.UUID else one for kind, one in pairs]
 
 
-def count_text(count: int) -> str:
-    """A count that stops at COUNTED, in words."""
-    return f"{intcomma(COUNTED)}+" if count > COUNTED else str(intcomma(count))
+def count_text(count: int, most: int = COUNTED) -> str:
+    """A count that stops after `most`, in words."""
+    return f"{intcomma(most)}+" if count > most else str(intcomma(count))
 
 
 def search_of(request: HttpRequest) -> str:

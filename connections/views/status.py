@@ -101,7 +101,9 @@ class Recent:
         alerts = Alert.objects.open().filter(connection__in=connections)
         recent.alerts = _count(alerts)
         orders = PurchaseOrder.objects.filter(connection__in=connections)
-        recent.refused_orders = _count(orders.exclude(write_refused=""))
+        recent.refused_orders = _count(
+            orders.filter(status=PurchaseOrder.Status.ERROR).exclude(write_refused="")
+        )
         recent.to_hand_out = _count(
             orders.filter(
                 status=PurchaseOrder.Status.NEW,
@@ -254,7 +256,9 @@ def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
             "%d purchase orders could not be written back.",
             refused,
         )
-        return _orders(connection, "warn", title % refused, _("Open it to see why."))
+        return _orders(
+            connection, "warn", title % refused, _("Open it to see why."), "error"
+        )
     waiting = recent.to_hand_out[connection.pk]
     if waiting:
         title = ngettext(
@@ -267,20 +271,19 @@ def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
             "wait",
             title % waiting,
             _("Open each one and download its file."),
+            "new",
         )
     return None
 
 
-def _orders(connection: Connection, tone: str, title: str, action: str) -> Status:
-    page = reverse("connections:page", args=[connection.public_id])
-    return Status(
-        tone,
-        title,
-        action,
-        str(STAFF),
-        f"{page}#orders-title",
-        _("Purchase orders"),
-    )
+def _orders(
+    connection: Connection, tone: str, title: str, action: str, status: str
+) -> Status:
+    """A line about the connection's orders in one status, with their list."""
+    orders = reverse("connections:order_list")
+    query = f"connection={connection.public_id}&status={status}"
+    link = _("Purchase orders")
+    return Status(tone, title, action, str(STAFF), f"{orders}?{query}", link)
 
 
 def explained(connection: Connection, code: str, tone: str, side: str) -> Status:

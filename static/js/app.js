@@ -115,6 +115,19 @@
     if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(release);
   });
 
+  // --- Choosing rows of a list: all at once, and how many
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-choose]");
+    if (!form || event.target.type !== "checkbox") return;
+    const boxes = [...form.querySelectorAll("tbody input[type=checkbox]")];
+    const all = form.querySelector("[data-choose-all]");
+    if (event.target === all) boxes.forEach((box) => { box.checked = all.checked; });
+    const chosen = boxes.filter((box) => box.checked).length;
+    all.checked = chosen === boxes.length;
+    all.indeterminate = chosen > 0 && !all.checked;
+    form.querySelector("[data-chosen]").textContent = chosen ? words.chosen.replace("%d", chosen) : "";
+  });
+
   // --- An upload shows how far it is; without this it is a plain form
   document.addEventListener("submit", (event) => {
     const form = event.target;

@@ -74,13 +74,15 @@ def client_of(person: User) -> Client:
 
 
 def table(html: str) -> list[list[str]]:
-    """The texts of a page's rows."""
+    """The texts of a page's rows, without their boxes."""
     body = html.partition("<tbody>")[2].partition("</tbody>")[0]
     rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
     return [
         [
             " ".join(unescape(re.sub(r"<[^>]+>", " ", cell)).split())
-            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)
+            for cell in re.findall(
+                r'<t[hd](?! class="ds-choose")[^>]*>(.*?)</t[hd]>', row, re.S
+            )
         ]
         for row in rows
     ]

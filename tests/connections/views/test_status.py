@@ -180,7 +180,7 @@ def test_a_refused_report_is_told(ready: Household) -> None:
 def test_orders_that_could_not_be_written_back_are_counted(ready: Household) -> None:
     ran(ready)
     ran(ready, "stock_changes")
-    PurchaseOrder.objects.update(write_refused="order_gone")
+    PurchaseOrder.objects.update(status="error", write_refused="order_gone")
     assert status(ready).title == "1 purchase order could not be written back."
 
 

@@ -1,0 +1,144 @@
+"""Purchase Orders → Receipts: what warehouses received (dropstream.md §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from django.db.models import Sum
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from connections.messages import REFUSALS
+from connections.models import Receipt, ReceiptLine
+from connections.orders import receipt_actions
+from connections.orders.actions import Outcome
+from connections.views.acting import Kind, Offer, act
+from connections.views.paging import page_newest_first
+from stores.access import Action, MemberRequest, get_or_404, may, member_required
+from stores.models import AuditEvent, User
+
+EVENTS_SHOWN = 50
+State = Receipt.State
+TONES = {
+    State.NEW: "info",
+    State.PROCESSING: "busy",
+    State.READY: "wait",
+    State.NOTIFYING: "busy",
+    State.COMPLETED: "ok",
+    State.ERROR: "bad",
+}
+RECEIPTS = Receipt.objects.select_related(
+    "warehouse__merchant", "order__store", "order__connection"
+).defer("order__document")
+
+
+def _each(
+    action: Callable[[Receipt, User], bool],
+) -> Callable[[Iterable[Receipt], User], Outcome]:
+    return partial(receipt_actions.each, action)
+
+
+REPROCESS = Offer(
+    "reprocess", gettext_lazy("Reprocess"), _each(receipt_actions.reprocess)
+)
+MORE = (
+    Offer("reset", gettext_lazy("Reset"), _each(receipt_actions.reset)),
+    Offer(
+        "archive",
+        gettext_lazy("Archive"),
+        _each(receipt_actions.archive),
+        gettext_lazy(
+            "Its quantities do not count on the order any more. What Inventory Planner "
+            "was told already stays there. Reprocess revives it."
+        ),
+    ),
+)
+KIND = Kind(
+    "receipt",
+    {offer.slug: offer for offer in (REPROCESS, *MORE)},
+    lambda: Receipt.objects.all(),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A receipt as the list shows it. `expected`: None where nobody noted it."""
+
+    receipt: Receipt
+    tone: str
+    received: Decimal
+    expected: Decimal | None
+
+
+@require_safe
+@member_required
+def receipt_list(request: MemberRequest) -> HttpResponse:
+    """A page of receipts, the newest first; in one state, if asked for."""
+    state = request.GET.get("state", "")
+    found = RECEIPTS.for_user(request.user)
+    if state in State:
+        found = found.filter(state=state)
+    page = page_newest_first(found, request.GET.get("after", ""))
+    context = {
+        "nav": "orders",
+        "view": "receipts",
+        "rows": _rows(page.rows),
+        "page": page,
+        "state": state if state in State else "",
+        "states": State.choices,
+        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "more_actions": MORE,
+    }
+    return render(request, "orders/receipts.html", context)
+
+
+@require_safe
+@member_required
+def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
+    """One receipt: its lines, its order, what became of it and what can be done."""
+    row = get_or_404(RECEIPTS, request.user, receipt, Action.VIEW)
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
+    archived = row.state == State.ARCHIVED
+    barred = {"archive": REFUSALS["is_archived"]} if archived else {}
+    context = {
+        "nav": "orders",
+        "receipt": row,
+        "tone": TONES.get(State(row.state), "off"),
+        "lines": list(row.lines.select_related("line").order_by("pk")),
+        "decisions": AuditEvent.objects.filter(
+            target_type=Receipt._meta.label_lower, target_id=str(row.public_id)
+        )[:EVENTS_SHOWN],
+        "may_manage": may_manage,
+        "offers": [(offer, barred.get(offer.slug)) for offer in (REPROCESS, *MORE)],
+    }
+    return render(request, "orders/receipt.html", context)
+
+
+@require_POST
+@member_required
+def receipt_act(request: MemberRequest) -> HttpResponse:
+    """Do something with the chosen receipts."""
+    return act(request, KIND)
+
+
+def _rows(receipts: Sequence[Receipt]) -> list[Row]:
+    lines = ReceiptLine.objects.filter(receipt__in=receipts).order_by()
+    sums = {
+        pk: (received, expected)
+        for pk, received, expected in lines.values_list("receipt").annotate(
+            Sum("quantity"), Sum("expected")
+        )
+    }
+    return [
+        Row(
+            receipt,
+            TONES.get(State(receipt.state), "off"),
+            *sums.get(receipt.pk, (Decimal(0), None)),
+        )
+        for receipt in receipts
+    ]
