@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 
 from connections.models import Delivery, DeliveryChunk
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 512 * 1024
+PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -25,33 +26,51 @@ class Written:
 
 
 def write(delivery: Delivery, pieces: Iterable[bytes]) -> Written:
-    """Keep a file's bytes in chunks of 1 MiB; memory stays constant."""
+    """Keep a file's bytes in chunks of 512 KiB, packed as they come: no chunk is in memory."""
     digest = hashlib.sha256()
     size = 0
-    for n, chunk in enumerate(_chunks(pieces)):
-        digest.update(chunk)
-        size += len(chunk)
+    packer, packed = zlib.compressobj(level=1), bytearray()
+    numbers = itertools.count()
+
+    def keep() -> None:
+        nonlocal packer, packed
         DeliveryChunk.objects.create(
-            delivery=delivery, n=n, data=zlib.compress(chunk, level=1)
+            delivery=delivery, n=next(numbers), data=packed + packer.flush()
         )
+        packer, packed = zlib.compressobj(level=1), bytearray()
+
+    for part in _within_chunks(pieces):
+        digest.update(part)
+        packed += packer.compress(part)
+        size += len(part)
+        if size % CHUNK_BYTES == 0:
+            keep()
+    if size % CHUNK_BYTES:
+        keep()
     return Written(size, digest.hexdigest())
 
 
 def read(delivery: Delivery) -> Iterator[bytes]:
-    """Yield the file again, chunk by chunk."""
-    # One query each: a chunk is a megabyte, and a cursor would stay open for as long as
-    # the far side takes.
+    """Yield the file again, in small pieces."""
+    # One query a chunk: a cursor would stay open for as long as the far side takes.
     for n in itertools.count():
-        chunk = read_chunk(delivery, n)
-        if chunk is None:
+        data = _packed(delivery, n)
+        if data is None:
             return
-        yield chunk
+        unpacker = zlib.decompressobj()
+        while piece := unpacker.decompress(data, PIECE_BYTES):
+            yield piece
+            data = unpacker.unconsumed_tail
 
 
 def read_chunk(delivery: Delivery, n: int) -> bytes | None:
     """One chunk of the file, or None beyond its end and once the bytes are dropped."""
-    data = delivery.chunks.filter(n=n).values_list("data", flat=True).first()
+    data = _packed(delivery, n)
     return None if data is None else zlib.decompress(data)
+
+
+def _packed(delivery: Delivery, n: int) -> bytes | memoryview | None:
+    return delivery.chunks.filter(n=n).values_list("data", flat=True).first()
 
 
 def copy(of: Delivery, to: Delivery) -> None:
@@ -84,12 +103,13 @@ def oldest(deliveries: QuerySet[Delivery], count: int) -> QuerySet[DeliveryChunk
     return DeliveryChunk.objects.filter(pk__in=first)
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    buffer = bytearray()
+def _within_chunks(pieces: Iterable[bytes]) -> Iterator[memoryview]:
+    """The same bytes, cut where a chunk ends."""
+    at = 0
     for piece in pieces:
-        buffer += piece
-        while len(buffer) >= CHUNK_BYTES:
-            yield bytes(buffer[:CHUNK_BYTES])
-            del buffer[:CHUNK_BYTES]
-    if buffer:
-        yield bytes(buffer)
+        rest = memoryview(piece)
+        while rest:
+            part = rest[: CHUNK_BYTES - at % CHUNK_BYTES]
+            yield part
+            at += len(part)
+            rest = rest[len(part) :]

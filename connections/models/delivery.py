@@ -193,7 +193,7 @@ class Delivery(TenantModel):
 
 
 class DeliveryChunk(models.Model):
-    """1 MiB of the file, zlib level 1; storage external by SQL: it does not compress."""
+    """512 KiB of the file, zlib level 1; storage external by SQL: it does not compress."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="chunks")
     n = models.PositiveIntegerField()

@@ -96,10 +96,9 @@ def _samples(context: RunContext, files: Sequence[Delivery]) -> dict[int, list[S
 def _unchanged(context: RunContext, file: Delivery) -> list[Sold]:
     """Variants from one place of the file, the same ones at each look."""
     dice = random.Random(file.sha256)  # noqa: S311  nobody has to guess the sample
-    chunk = file_bytes.read_chunk(
-        file, dice.randrange(-(-file.size // file_bytes.CHUNK_BYTES))
-    )
-    if not chunk:
+    chunks = file.chunks.count()
+    chunk = file_bytes.read_chunk(file, dice.randrange(chunks)) if chunks else None
+    if chunk is None:
         return []
     layout = platforms.stock_target(context.store).file
     column = list(layout.select).index(layout.variant)
