@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -112,18 +112,6 @@ _NAMES = {
     "longest": sql.Literal(SHOWN_KEY),
 }
 
-_TOGETHER = """
-    SELECT level.variant_id, sum(level.available) AS available,
-           max(CASE WHEN NOT level.is_sent THEN line.state
-                    WHEN level.file IS NULL THEN {no_file}
-                    WHEN level.refused IS NOT NULL THEN {refused}
-                    ELSE {sent} END) AS state,
-           max(level.sent_at) FILTER (WHERE level.is_sent) AS sent_at
-    FROM ({levels}) level
-    JOIN (VALUES {states}) AS line (id, state) ON line.id = level.connection_id
-    GROUP BY level.variant_id
-"""
-
 
 def state_of(connection: Connection) -> State:
     """Where a connection's levels stand that were not sent.
@@ -164,30 +152,4 @@ def of_places(wanted: Mapping[Connection, Sequence[str]]) -> list[Level]:
     return sorted(
         (Level(*row) for row in found),
         key=lambda row: (row.variant_id, row.location_id),
-    )
-
-
-def together(connections: Iterable[Connection]) -> sql.Composable:
-    """All levels of a store's connections as SQL: variant_id, available, state, sent_at."""
-    lines = list(connections)
-    if not lines:
-        return sql.SQL(
-            "SELECT NULL::text AS variant_id, NULL::numeric AS available, "
-            "NULL::int AS state, NULL::timestamptz AS sent_at WHERE false"
-        )
-    states = [
-        sql.SQL("({}::bigint, {})").format(
-            sql.Literal(line.pk), sql.Literal(state_of(line).value)
-        )
-        for line in lines
-    ]
-    return sql.SQL(_TOGETHER).format(
-        levels=sql.SQL(_SENT).format(
-            levels=sql.SQL(_EVERYWHERE).format(levels=levels.of_connections(lines)),
-            **_NAMES,
-        ),
-        states=sql.SQL(", ").join(states),
-        sent=sql.Literal(State.SENT.value),
-        no_file=sql.Literal(State.NO_FILE.value),
-        refused=sql.Literal(State.REFUSED.value),
     )

@@ -6,7 +6,7 @@ narrowed the stores to those that the person may see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,9 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from connections.models import Connection
-from connections.query import TIME, begins, read, stream
-from connections.stock import sent
+from connections.query import begins, read
 
 
 @dataclass(frozen=True)
@@ -174,44 +172,6 @@ _COMMITTED = """
     GROUP BY line.store_id, level.sku
 """
 
-_FILE = """
-    WITH held AS (
-        SELECT level.sku, sum(level.committed) AS committed
-        FROM connections_connection line
-        JOIN connections_stocklevel level USING (warehouse_id)
-        WHERE line.store_id = {store}
-        GROUP BY level.sku
-    ),
-    sold AS (
-        SELECT sku, title, channel_sku, variant_id, NULL AS taken_by,
-               EXISTS (SELECT FROM connections_component
-                       WHERE listing_id = listing.id) AS is_bundle
-        FROM connections_listing listing
-        WHERE store_id = {store} AND retired_at IS NULL AND {matches}
-        UNION ALL
-        SELECT sku, '', sku, sku, (
-            SELECT other.sku FROM connections_listing other
-            WHERE other.store_id = {store} AND other.variant_id = held.sku
-              AND other.retired_at IS NULL), false
-        FROM held
-        WHERE {level_matches} AND NOT EXISTS (
-            SELECT FROM connections_listing own
-            WHERE own.store_id = {store} AND own.sku = held.sku
-              AND own.retired_at IS NULL)
-    )
-    SELECT sold.sku, sold.title, sold.channel_sku, sold.variant_id,
-           trim_scale(level.available),
-           CASE WHEN NOT sold.is_bundle THEN trim_scale(held.committed) END,
-           CASE WHEN sold.taken_by IS NOT NULL THEN {taken}
-                ELSE coalesce(level.state, {nowhere}) END,
-           to_char(level.sent_at AT TIME ZONE 'UTC', {time})
-    FROM sold
-    LEFT JOIN held ON held.sku = sold.sku
-    LEFT JOIN ({levels}) level
-        ON level.variant_id = sold.variant_id AND sold.taken_by IS NULL
-    ORDER BY sold.sku, sold.variant_id
-"""
-
 
 def page(choice: Choice, after: Sequence[Any], *, limit: int) -> list[Sold]:
     """The rows that follow a place (`Sold.place`); without one, the first."""
@@ -282,24 +242,3 @@ def committed(rows: Iterable[Sold]) -> dict[tuple[int, str], Decimal]:
         skus=sql.Literal([sku for _, sku in pairs]),
     )
     return {(store, sku): total for store, sku, total in found if total is not None}
-
-
-def rows(
-    choice: Choice, lines: Mapping[int, Sequence[Connection]]
-) -> Iterator[tuple[int, Sequence[str | None]]]:
-    """Every row as texts, each with its store's id; one store after another.
-
-    SKU, title, channel SKU, variant id, on hand, allocated, `sent.State`, when exported.
-    `lines` are the stores' connections, as `sent.state_of` needs them.
-    """
-    for store in choice.stores:
-        query = sql.SQL(_FILE).format(
-            store=sql.Literal(store),
-            taken=sql.Literal(sent.State.TAKEN.value),
-            nowhere=sql.Literal(sent.nowhere(lines.get(store, ())).value),
-            levels=sent.together(lines.get(store, ())),
-            time=TIME,
-            **{name: part for name, part in choice._names.items() if name != "stores"},
-        )
-        for row in stream(query):
-            yield store, row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -31,6 +31,9 @@ from connections.views.paging import (
 )
 from stores.access import Action, MemberRequest, may, member_required
 from stores.models import Merchant, Store, User, Warehouse
+
+# Rows of a file that are read at once: as many as cost little each.
+FILE_ROWS = 2_000
 
 # What a row's state is called, and its tone.
 STATES = {
@@ -146,26 +149,40 @@ def inventory_channel_file(request: MemberRequest) -> StreamingHttpResponse:
         *("SKU", "Title", "Listing SKU", "Variant id", "Merchant", "Store"),
         *("On hand", "Allocated", "Status", "Last exported (UTC)"),
     )
-    lines = lines_of(seen.by_id)
-
-    def rows() -> Iterator[Sequence[str | None]]:
-        for pk, row in sold.rows(seen.choice, lines):
-            store = seen.by_id[pk]
-            *names, on_hand, allocated, state, exported = row
-            status = str(STATES[State(int(state or 0))][1])
-            yield (
-                *(*names, str(store.merchant), str(store)),
-                *(on_hand, allocated, status, exported),
-            )
-
     return csv_download(
         request,
         "inventory.channel",
         header,
-        rows(),
+        _channel_lines(seen),
         of=request.membership.account,
         chosen=_chosen(request.POST, "q", "merchant", "store"),
     )
+
+
+def _channel_lines(seen: _Stores) -> Iterator[Sequence[str]]:
+    """The view's rows as texts, from first to last, a few thousand at a time.
+
+    No statement reads them all: one that does sorts them first, and somebody waits. A
+    figure that changes meanwhile is told as it is when its rows are read.
+    """
+    place: Sequence[object] = ()
+    while found := sold.page(seen.choice, place, limit=FILE_ROWS):
+        place = found[-1].place
+        for row in _channel_rows(found, seen.by_id):
+            of, exported_at = row.sold, row.exported_at
+            yield (
+                *(of.sku, of.title, of.channel_sku, of.variant_id),
+                *(str(row.store.merchant), str(row.store)),
+                *(_figure(row.on_hand), _figure(row.allocated), row.status),
+                f"{exported_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+                if exported_at
+                else "",
+            )
+
+
+def _figure(value: Decimal | None) -> str:
+    """Without zeros at the end of a fraction."""
+    return "" if value is None else f"{value.normalize():f}"
 
 
 @dataclass(frozen=True)
@@ -269,6 +286,7 @@ def _channel_rows(
         for level in sent.of_variants(wanted)
     }
     allocated = sold.committed(found)
+    words = {state: (tone, str(text)) for state, (tone, text) in STATES.items()}
     rows = []
     for row in found:
         of = lines.get(row.store_id, ())
@@ -279,7 +297,7 @@ def _channel_rows(
             default=State.TAKEN if row.taken_by else sent.nowhere(of),
         )
         times = [level.sent_at for level in known if level.is_sent and level.sent_at]
-        tone, status = STATES[state]
+        tone, status = words[state]
         rows.append(
             _ChannelRow(
                 sold=row,
@@ -291,7 +309,7 @@ def _channel_rows(
                 if row.is_bundle
                 else allocated.get((row.store_id, row.sku)),
                 tone=tone,
-                status=str(status),
+                status=status,
                 exported_at=max(times, default=None),
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
+from django.http import StreamingHttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -22,6 +23,7 @@ from connections.runs import switch
 from connections.stock import listings, locations
 from connections.stock.listings import Row
 from connections.views import paging
+from connections.views.inventory import FILE_ROWS
 from stores.models import AuditEvent, Merchant, User, Warehouse
 from tests import engine, factories
 from tests.factories import Cast
@@ -304,7 +306,7 @@ def test_a_listing_is_found_by_each_of_its_ids(cast: Cast) -> None:
     rows = shown(cast.staff, CHANNEL, q="X")
     assert [row[0] for row in rows] == ["X0", "X1", "B1", "C1"]
     assert [row[0] for row in file_of(cast.staff, CHANNEL, q="X")[1:]] == [
-        *("B1", "C1", "X0", "X1")
+        *("X0", "X1", "B1", "C1")
     ]
 
 
@@ -389,6 +391,24 @@ def test_a_file_holds_what_the_page_shows_and_runs_nothing(cast: Cast) -> None:
     disposition = f'attachment; filename="{name}"'
     assert response.headers["Content-Disposition"] == disposition
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_large_file_begins_before_all_of_it_is_read(cast: Cast) -> None:
+    of = line(cast.merchant)
+    skus = [f"SKU-{n:04}" for n in range(2 * FILE_ROWS + 100)]
+    report(of.warehouse, *(f"{sku}@=1.50" for sku in skus))
+    listing(of, skus[3], "4711")
+    response = client_of(cast.staff).post(reverse(f"{CHANNEL}_file"))
+    assert isinstance(response, StreamingHttpResponse)
+    with CaptureQueriesContext(database) as asked:
+        pieces = iter(response.streaming_content)
+        text = next(pieces)
+        begun = len(asked)
+        text += b"".join(pieces)
+        assert len(asked) >= 3 * begun
+    rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))[1:]
+    assert [row[0] for row in rows] == skus
+    assert (rows[3][3], rows[3][6]) == ("4711", "1.5")
 
 
 def test_a_file_obeys_the_filters_of_its_page(cast: Cast) -> None:
