@@ -34,11 +34,16 @@ class Line:
     file: Delivery | None
 
 
-def lines(alerts: Iterable[Alert]) -> list[Line]:
-    """Put alerts into words; they must have been read with RELATIONS."""
+def lines(alerts: Iterable[Alert], *, may_manage: bool) -> list[Line]:
+    """Put alerts into words; they must have been read with RELATIONS.
+
+    `may_manage`: whether the person who looks may open a warehouse's page.
+    """
     shown = list(alerts)
     files = _files(shown)
-    return [_line(alert, files.get(alert.detail)) for alert in shown]
+    return [
+        _line(alert, files.get(alert.detail), may_manage=may_manage) for alert in shown
+    ]
 
 
 def _files(alerts: list[Alert]) -> dict[str, Delivery]:
@@ -53,17 +58,19 @@ def _files(alerts: list[Alert]) -> dict[str, Delivery]:
     return {file.name: file for file in files}
 
 
-def _line(alert: Alert, file: Delivery | None) -> Line:
+def _line(alert: Alert, file: Delivery | None, *, may_manage: bool) -> Line:
     what = JOBS[alert.job].label if alert.job else alert.channel.get_type_display()
-    return Line(alert, _status(alert), what, file)
+    return Line(alert, _status(alert, may_manage=may_manage), what, file)
 
 
-def _status(alert: Alert) -> Status:
+def _status(alert: Alert, *, may_manage: bool) -> Status:
     """The four parts while it is open; afterwards only what it was."""
     if alert.closed_at is not None:
         tone = "off" if alert.dismissed_by else "ok"
         return Status(tone, str(explain(alert.code).happened))
-    status = explained(alert.connection, alert.code, "bad", alert.side)
+    status = explained(
+        alert.connection, alert.code, "bad", alert.side, may_manage=may_manage
+    )
     if alert.code == silence.CODE:
         status.href = ""  # no setting is wrong that anybody knows of
     return status
@@ -75,11 +82,12 @@ def alert_list(request: MemberRequest) -> HttpResponse:
     """The person's alerts: open ones first, then those closed last."""
     rows = Alert.objects.for_user(request.user).select_related(*RELATIONS)
     page = page_open_first(rows, request.GET.get("after", ""))
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
     context = {
         "nav": "operations",
-        "alerts": lines(page.rows),
+        "alerts": lines(page.rows, may_manage=may_manage),
         "page": page,
-        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "may_manage": may_manage,
     }
     return render(request, "alerts/list.html", context)
 

@@ -68,7 +68,9 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         "unsupported": [
             label for value, label in Channel.Type.choices if value not in supported
         ],
-        "alerts": alerts.lines(row.alerts.open().select_related(*alerts.RELATIONS)),
+        "alerts": alerts.lines(
+            row.alerts.open().select_related(*alerts.RELATIONS), may_manage=may_manage
+        ),
         "activities": row.activities.all()[:EVENTS_SHOWN],
         "orders": order_list.latest(row, ORDERS_SHOWN),
         "deliveries": row.deliveries.all()[:FILES_SHOWN],

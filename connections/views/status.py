@@ -145,7 +145,13 @@ def channel_status(
         connection.store, channel.type
     )
     if missing:
-        return explained(connection, missing, "wait", SyncRun.Side.STORE)
+        return explained(
+            connection,
+            missing,
+            "wait",
+            SyncRun.Side.STORE,
+            may_manage=recent.may_manage,
+        )
     return (
         _stock_trouble(connection, recent)
         if channel.type == Channel.Type.INVENTORY
@@ -192,7 +198,13 @@ def _trouble(
 ) -> Status:
     """An error that stands, and what follows by itself or by a click."""
     tone = "warn" if run.state == State.QUEUED else "bad"
-    status = explained(connection, run.error_code, tone, run.error_side)
+    status = explained(
+        connection,
+        run.error_code,
+        tone,
+        run.error_side,
+        may_manage=recent.may_manage,
+    )
     follows: list[Text] = []
     if run.state == State.QUEUED:
         if channel.gate_until is not None:
@@ -245,7 +257,13 @@ def _at_work(
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
     if connection.warehouse_id not in recent.refused_reports:
         return None
-    return explained(connection, "report_refused", "warn", SyncRun.Side.WAREHOUSE)
+    return explained(
+        connection,
+        "report_refused",
+        "warn",
+        SyncRun.Side.WAREHOUSE,
+        may_manage=recent.may_manage,
+    )
 
 
 def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
@@ -286,12 +304,17 @@ def _orders(
     return Status(tone, title, action, str(STAFF), f"{orders}?{query}", link)
 
 
-def explained(connection: Connection, code: str, tone: str, side: str) -> Status:
-    """An error's words, with the page where its remedy is."""
+def explained(
+    connection: Connection, code: str, tone: str, side: str, *, may_manage: bool
+) -> Status:
+    """An error's words, with the page where its remedy is if the person may open it."""
     message = explain(code)
+    href = link = ""
     if side == SyncRun.Side.WAREHOUSE:
-        warehouse = connection.warehouse.public_id
-        href, link = reverse("connections:warehouse", args=[warehouse]), _("Warehouse")
+        if may_manage:
+            warehouse = connection.warehouse.public_id
+            href = reverse("connections:warehouse", args=[warehouse])
+            link = _("Warehouse")
     else:
         store = connection.store.public_id
         href, link = reverse("connections:store", args=[store]), _("Store")

@@ -92,6 +92,7 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         for part in ("sections", "store_sections")
         for title, names in getattr(form, part, ())
     ]
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
     context = {
         "nav": "stores",
         "store": row,
@@ -104,8 +105,8 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
         "master_data": _master_data(row),
         "check": row.checks.filter(requested_by=request.user).first(),
         "connections": list(row.connections.all()),
-        "alerts": alerts.lines(_alerts(row)),
-        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "alerts": alerts.lines(_alerts(row), may_manage=may_manage),
+        "may_manage": may_manage,
         "may_approve": may(request.user, Action.APPROVE_HOST_KEY),
     }
     return render(request, "stores/page.html", context)

@@ -163,6 +163,21 @@ def test_more_alerts_cost_no_more_queries(cast: Cast, url: str) -> None:
     assert counts[0] == counts[1]
 
 
+def test_only_who_may_open_it_is_led_to_the_warehouse(
+    cast: Cast, rows: Household
+) -> None:
+    stock = rows.connection.channels.get(type=Channel.Type.INVENTORY)
+    raise_alert("auth_refused", channel=stock, side="warehouse")
+    warehouse = rows.connection.warehouse
+    link = reverse("connections:warehouse", args=[warehouse.public_id])
+    assert log_in(cast.merchant_user).get(link).status_code == 403
+    for url in (LIST, page_of(rows)):
+        assert link in log_in(cast.staff).get(url).content.decode()
+        page = log_in(cast.merchant_user).get(url).content.decode()
+        assert html.escape(REFUSED) in page
+        assert link not in page
+
+
 def test_an_alert_about_a_file_leads_to_the_file(cast: Cast, rows: Household) -> None:
     """One query for all of a page; the ledger is not the merchant's."""
     stock = rows.connection.channels.get(type=Channel.Type.INVENTORY)
