@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from connections.models import Listing
 from connections.stock import changes
 from stores import audit
 from stores.models import Store, User
@@ -64,6 +65,14 @@ class Plan:
         return sum(n for kind, n in self.counts.items() if kind != "unchanged")
 
 
+class IdTakenError(Exception):
+    """Nothing was changed; `sku` is that of the listing which has the id."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(sku)
+        self.sku = sku
+
+
 class RefusedListingsError(Exception):
     """Nothing was changed; `plan` says why."""
 
@@ -89,17 +98,22 @@ def change(
     rows: Iterable[Row],
     *,
     by: User | None,
+    new_id: str = "",
     plan: Plan | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Plan:
     """Bring the store's listings to what the rows say; others stay. The same again
     changes nothing.
 
-    `facts` are added to what the audit says. Raises RefusedListingsError.
+    `new_id`: a variant id of the rows that no listing may have yet. `facts` are added to
+    what the audit says. Raises RefusedListingsError, IdTakenError.
     """
     done = plan or Plan()
     # One change of a store's listings at a time, also where it has no connection yet.
     Store.objects.select_for_update(no_key=True).get(pk=store.pk)
+    other = Listing.objects.live().filter(store=store, variant_id=new_id).first()
+    if new_id and other is not None:
+        raise IdTakenError(other.sku)
     heard = changes.may_have_sent(store)
     warehouses = changes.lock_warehouses(Q(connections__store=store))
     _stage(store, rows, done)

@@ -18,7 +18,7 @@ from django.views.decorators.http import (
 from connections.models import Listing
 from connections.stock import listed, listings
 from connections.stock.listing_files import HEADER
-from connections.stock.listings import Plan, RefusedListingsError, Row
+from connections.stock.listings import IdTakenError, Plan, RefusedListingsError, Row
 from connections.views.downloads import csv_download
 from connections.views.listing_forms import (
     Components,
@@ -156,20 +156,20 @@ def _save(
         return False
     rows = rows_of(form.cleaned_data, components)
     variant_id = form.cleaned_data["variant_id"]
-    taken = Listing.objects.live().filter(store=store, variant_id=variant_id)
-    if listing is None or listing.variant_id != variant_id:
-        other = taken.first()
-        if other is not None:
-            form.add_error(
-                "variant_id",
-                _("The listing of SKU %(sku)s has the id %(id)s already.")
-                % {"sku": other.sku, "id": variant_id},
-            )
-            return False
-        if listing is not None:
-            rows = [Row(0, listing.variant_id, retired=True), *rows]
+    is_new = listing is None or listing.variant_id != variant_id
+    if is_new and listing is not None:
+        rows = [Row(0, listing.variant_id, retired=True), *rows]
     try:
-        done = listings.change(store, rows, by=request.user)
+        done = listings.change(
+            store, rows, by=request.user, new_id=variant_id if is_new else ""
+        )
+    except IdTakenError as taken:
+        form.add_error(
+            "variant_id",
+            _("The listing of SKU %(sku)s has the id %(id)s already.")
+            % {"sku": taken.sku, "id": variant_id},
+        )
+        return False
     except RefusedListingsError as refusal:
         for _line, reason in refusal.plan.problems:
             form.add_error(None, _sentence(reason))

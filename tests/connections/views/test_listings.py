@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connection as database
+from django.db import connections as databases
+from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -121,6 +125,50 @@ def test_more_lines_keep_what_was_typed_and_judge_nothing(
     assert "Enter the" not in html
     assert 'name="component-3-sku"' in html
     assert not Listing.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_add_an_id_at_once_one_is_refused_and_loses_nothing(
+    cast: Cast,
+) -> None:
+    store = line(cast.merchant).store
+
+    def add_as(sku: str) -> str:
+        try:
+            return add(cast, store, sku=sku, variant_id="V", title=f"Typed {sku}")
+        finally:
+            databases.close_all()
+
+    with ThreadPoolExecutor(2) as people:
+        with transaction.atomic():
+            # Both have sent their form before either is let on.
+            Store.objects.select_for_update().get(pk=store.pk)
+            pages = [people.submit(add_as, sku) for sku in ("A", "B")]
+            wait_for_waiting(2)
+        texts = [page.result(30) for page in pages]
+    [(first, _channel_sku)] = live(store).values()
+    second = {"A": "B", "B": "A"}[first]
+    refused = texts[second == "B"]
+    assert f"The listing of SKU {first} has the id V already." in refused
+    for value in (second, "V", f"Typed {second}"):
+        assert f'value="{value}"' in refused
+
+
+def wait_for_waiting(count: int) -> None:
+    """Until so many sessions of this database wait for a lock."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            [waiting] = cursor.fetchone()
+        if waiting >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 def test_an_id_that_is_taken_is_refused_with_who_has_it(
