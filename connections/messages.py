@@ -311,8 +311,8 @@ MESSAGES: dict[str, Message] = {
         WAREHOUSE,
     ),
     "file_unreadable": Message(
-        _("A file of the warehouse may not be read."),
-        _("Its server refuses it to our log-in; the files after it were read."),
+        _("A file of the warehouse cannot be read."),
+        _("Its server does not give it to our log-in; the files after it were read."),
         _("Ask the warehouse to let our log-in read what it puts into its folder."),
         WAREHOUSE,
     ),

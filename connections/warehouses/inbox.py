@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -128,25 +129,30 @@ def _out_file(folder: str, file: RemoteFile, limit: int) -> OutFile:
 
 def _checked(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
     size, last = 0, b""
-    for piece in _pieces(sftp, file):
-        size += len(piece)
-        last = piece[-1:] or last
-        yield piece
-    grew = size != file.size or sftp.size_of(file.path) != size
+    with _refusals_told(file):
+        for piece in sftp.read(file.path, limit=file.limit):
+            size += len(piece)
+            last = piece[-1:] or last
+            yield piece
+        grew = size != file.size or sftp.size_of(file.path) != size
     # A file that stopped in mid-line, or empty, is taken as it is when nobody has
     # touched it for a while.
     if grew or (last != b"\n" and not file.is_settled):
         raise UnfinishedFileError(file.name)
 
 
-def _pieces(sftp: Sftp, file: OutFile) -> Iterator[bytes]:
+@contextmanager
+def _refusals_told(file: OutFile) -> Iterator[None]:
     """Tell what concerns this one file from what concerns the line."""
     try:
-        yield from sftp.read(file.path, limit=file.limit)
+        yield
     except WireError as error:
         if error.code == "no_such_file":
             raise UnfinishedFileError(file.name) from error
-        if error.code == "permission_denied":
+        # A failure without a name is the file's own when the server answers with it;
+        # an answer that nobody understands is the line's.
+        answered = error.code == "remote_failure" and error.status is not None
+        if answered or error.code == "permission_denied":
             raise UnreadableFileError(file.name) from error
         if error.code == "file_too_large":
             raise UnusableFileError(f"larger than {file.limit} bytes") from error

@@ -93,7 +93,7 @@ class WireError(Exception):
 
     ``detail`` is untrusted but harmless text and never holds a secret.
     ``offered_key`` comes with host_key_unknown and host_key_changed;
-    ``status`` with the api_* codes that have an answer.
+    ``status``: the number of the far side's own answer, where it gave one.
     """
 
     def __init__(

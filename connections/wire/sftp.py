@@ -479,7 +479,7 @@ def _refuse(kind: int, body: bytes, missing: str) -> NoReturn:
         code = next((code for part, code in _CODE_OF_TEXT if part in low), None)
     if code == "no_such_file":
         code = missing
-    raise WireError(code or "remote_failure", text or f"status {status}")
+    raise WireError(code or "remote_failure", text or f"status {status}", status=status)
 
 
 def _garbage() -> NoReturn:

@@ -13,6 +13,7 @@ from connections.models import Alert, Receipt, StockLevel, StockReport
 from connections.warehouses.inbox import REPORT_LIMIT_BYTES, SETTLED_AFTER
 from tests.engine import run_now
 from tests.factories import Line
+from tests.lab.script import at_step, cut
 
 UNFINISHED = "sku,facility,available\nA,RENO,1\nB,RENO,2"
 
@@ -93,11 +94,12 @@ def test_a_file_that_is_gone_when_its_turn_comes_stops_no_other(
     assert skus() == {"C"}
 
 
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EIO], ids=["rights", "no name"])
 @pytest.mark.parametrize("job", ["stock_changes", "orders_status"])
-def test_a_file_that_may_not_be_read_stops_no_other_and_is_read_once_it_may(
-    quiet_line: Line, job: str
+def test_a_file_that_cannot_be_read_stops_no_other_and_is_read_once_it_can(
+    quiet_line: Line, job: str, reason: int
 ) -> None:
-    """It is no file's fault that its rights are wrong: people hear of it until it is so."""
+    """Whether its rights are wrong or its server just fails: people hear of it until then."""
     channel, prefix = quiet_line.stock, "inv"
     good = "sku,facility,available\nC,RENO,3\n"
     if job == "orders_status":
@@ -108,7 +110,7 @@ def test_a_file_that_may_not_be_read_stops_no_other_and_is_read_once_it_may(
 
     def refuse(op: str, path: str) -> None:
         if op == "open_read" and path.endswith("_1.csv"):
-            raise PermissionError(errno.EACCES, path)
+            raise OSError(reason, "")
 
     faults = quiet_line.sandbox.warehouse.sftp_faults
     faults.append(refuse)
@@ -142,3 +144,15 @@ def test_a_file_that_is_too_large_is_refused_and_the_next_one_read(
     assert (run.state, run.counts["files_refused"]) == ("succeeded", 1)
     run_now(quiet_line.stock, "stock_changes")
     assert skus() == {"C"}
+
+
+def test_a_line_that_breaks_ends_the_run(quiet_line: Line) -> None:
+    """No file's own failure: the ones after it would fail as well."""
+    for n in (1, 2):
+        quiet_line.report(f"inv_{n}.csv", "sku,facility,available\nC,RENO,3\n")
+    faults = quiet_line.sandbox.warehouse.sftp_faults
+    at_step(faults, "open_read", cut, path="inv_1.csv")
+    run = run_now(quiet_line.stock, "stock_changes")
+    assert (run.state, run.error_code) == ("queued", "network_lost")
+    assert "files_unreadable" not in run.counts
+    assert skus() == set()
