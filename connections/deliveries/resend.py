@@ -23,10 +23,10 @@ State = Delivery.State
 
 
 def may_be(file: Delivery) -> bool:
-    """Whether the very file can be sent again: stock that arrived and is still kept."""
+    """Whether the very file can be sent again: stock that may be there and is still kept."""
     return (
         file.entity == Delivery.Entity.STOCK
-        and file.state == State.DELIVERED
+        and file.state in (State.DELIVERED, State.UNKNOWN)
         and file_bytes.are_kept(file)
     )
 

@@ -206,6 +206,19 @@ def test_after_a_part_that_reaches_nothing_by_itself_everything_follows(
     assert known_after_sync(line) == NEWEST
 
 
+def test_one_of_which_nobody_could_tell_is_sent_again_itself(
+    line: Line, old: Delivery
+) -> None:
+    Delivery.objects.filter(pk=old.pk).update(state="unknown", delivered_at=None)
+    again = ask(line, old)
+    drain()
+    again.refresh_from_db()
+    assert again.state == "delivered"
+    first, _second, third, *_rest = line.dropped()
+    assert third == first
+    assert known_after_sync(line) == NEWEST
+
+
 def test_another_channels_mark_is_left_alone(line: Line, old: Delivery) -> None:
     ask(line, old)
     drain()

@@ -403,8 +403,8 @@ def test_a_double_click_sends_once_and_leads_to_the_new_file(
     assert old.resends.count() == 2
 
 
-@pytest.mark.parametrize("state", [State.UNKNOWN, State.SUPERSEDED, State.SENDING])
-def test_only_what_arrived_is_sent_again_itself(
+@pytest.mark.parametrize("state", [State.FOREIGN, State.SUPERSEDED, State.SENDING])
+def test_only_what_may_have_arrived_is_sent_again_itself(
     client: Client, stock: Channel, state: str
 ) -> None:
     file = stock_file(stock, state)
