@@ -113,7 +113,12 @@ def reprocess(order: PurchaseOrder, by: User) -> bool:
         return False
     if row.held == Held.UNREADABLE:
         return _take_as_it_came(row, by, "reprocessed")
-    if row.status == Status.NEW and row.held:
+    if row.is_held and row.held == Held.NO_ROUTE:
+        to = Routes(row.store).of(row.remote_warehouse)
+        if to is None:
+            raise RefusedError("choose_warehouse")
+        return _route(row, to, by, "reprocessed")
+    if row.is_held:
         changes = {"held": _hold_after_look(row)}
     elif row.status in ENDED or row.write_refused:
         status, held = standing(row)
@@ -205,11 +210,7 @@ def choose_warehouse(order: PurchaseOrder, to: Connection, by: User) -> bool:
         return False
     if row.store_id != to.store_id or not row.is_held or row.held != Held.NO_ROUTE:
         raise RefusedError("has_warehouse")
-    sent_before = row.tombstones().exists()
-    held = Routes(row.store).held(_as_it_came(row), to, sent_before=sent_before)
-    if held not in ASKING:
-        held = hold_of_content(row)  # lines may have been edited
-    return _decide(row, by, "routed", connection=to, held=held)
+    return _route(row, to, by, "routed")
 
 
 def why_not(order: PurchaseOrder) -> dict[str, str]:
@@ -286,6 +287,9 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
         reference=there.reference[:256],
         vendor=there.vendor[:256],
         remote_warehouse=there.warehouse[:256],
+        remote_status=there.status[:256],
+        remote_created_at=there.created_at,
+        remote_modified_at=there.modified_at,
         expected_on=there.expected_on,
         difference=[],
         edited_at=None,
@@ -303,23 +307,28 @@ def _as_it_came(order: PurchaseOrder) -> RemoteOrder:
     raise RefusedError("unreadable")
 
 
+def _route(order: PurchaseOrder, to: Connection, by: User, what: str) -> bool:
+    sent_before = order.tombstones().exists()
+    held = Routes(order.store).held(_as_it_came(order), to, sent_before=sent_before)
+    if held not in ASKING:
+        held = hold_of_content(order)  # lines may have been edited
+    return _decide(order, by, what, connection=to, held=held)
+
+
 def _let_go_on(order: PurchaseOrder, by: User, what: str) -> bool:
     """End a hold; what in the order itself is wrong holds it all the same."""
-    return _decide(order, by, what, held=hold_of_content(order))
+    lost = order.connection_id is None  # its connection was deleted meanwhile
+    held = Held.NO_ROUTE if lost else hold_of_content(order)
+    return _decide(order, by, what, held=held)
 
 
 def _hold_after_look(order: PurchaseOrder) -> str:
     """Look again at what holds an order. Raises RefusedError while it does."""
-    refusals = {
-        Held.NO_ROUTE: "choose_warehouse",
-        Held.NOT_SENDABLE: "not_sendable",
-        Held.LINE_ERROR: "line_error",
-    }
-    if order.held == Held.NO_ROUTE or order.held not in refusals:
-        raise RefusedError(refusals.get(Held(order.held), "asks_first"))
+    if order.held in ASKING:
+        raise RefusedError("asks_first")
     held = hold_of_content(order)
     if held:
-        raise RefusedError(refusals[Held(held)])
+        raise RefusedError(held)  # its name is that of the reason
     return held
 
 

@@ -302,6 +302,16 @@ def _sum_up(order: PurchaseOrder) -> list[PurchaseOrderLine]:
     return lines
 
 
+def notifying(order: PurchaseOrder) -> None:
+    """The store platform is about to be told of the order's receipts."""
+    order.receipts.filter(state=State.READY).update(state=State.NOTIFYING)
+
+
+def not_notified(order: PurchaseOrder) -> None:
+    """It would not be told: they wait for whoever mends that."""
+    order.receipts.filter(state=State.NOTIFYING).update(state=State.READY)
+
+
 def settle(connection: Connection) -> None:
     """Complete the receipts of which the store platform was told all there is to tell."""
     wanted = platforms.order_source(connection.store).acknowledgement(connection.store)

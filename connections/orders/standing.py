@@ -24,6 +24,8 @@ def standing(order: PurchaseOrder) -> tuple[str, str]:
         return Status.OPEN, ""  # the sweep finds it if it is late
     if order.tombstones().exists():
         return Status.NEW, Held.SENT_BEFORE  # by a row that is gone, or before a reset
+    if order.connection_id is None:
+        return Status.NEW, Held.NO_ROUTE
     return Status.NEW, hold_of_content(order)
 
 

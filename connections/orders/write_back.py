@@ -17,7 +17,7 @@ from connections import platforms
 from connections.failpoints import failpoint
 from connections.models import PurchaseOrder
 from connections.models.activity import note
-from connections.orders import same_account
+from connections.orders import receipts, same_account
 from connections.platforms import Acknowledgement, OrderSession, RemoteOrder
 from connections.problems import Problem
 from connections.runs.context import DUPLICATES_PREVENTED, RunContext
@@ -256,6 +256,7 @@ def _intend(context: RunContext, order: PurchaseOrder, effect: str) -> None:
         if attempts < WRITES_PER_EFFECT:
             order.write_effect, order.write_attempts = digest, attempts + 1
             order.save(update_fields=["write_effect", "write_attempts"])
+            receipts.notifying(order)
             return
     raise Problem("echo_mismatch", "two writes did not stick")
 
@@ -269,6 +270,7 @@ def _refuse(
         # One that somebody archived meanwhile stays so.
         row = PurchaseOrder.objects.filter(pk=order.pk)
         row.exclude(status=Status.ARCHIVED).update(status=Status.ERROR)
+        receipts.not_notified(order)
         _note(context, order, "order_write_refused", code=error.code)
     context.count("orders_refused")
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connections.models import (
+    Connection,
     Delivery,
     HandOver,
     PurchaseOrder,
@@ -265,6 +266,37 @@ def test_a_warehouse_is_chosen_for_an_order_that_matched_none(line: Line) -> Non
     drain()
     assert state() == ("open", "")
     assert decided() == ["order.routed"]
+
+
+def test_an_order_finds_a_connection_that_came_later(line: Line) -> None:
+    planner = line.sandbox.ip.accounts[ACCOUNT]
+    planner.orders[:] = [planner.order("1042")]
+    set_up(line)
+    there = remote(line, "1042")["warehouse"]
+    Connection.objects.update(remote_warehouse="elsewhere")
+    run_now(line.orders, "orders_import")
+    Connection.objects.update(remote_warehouse=there)
+    assert act(line, actions.reprocess) == "changed"
+    drain()
+    assert state() == ("open", "")
+
+
+def test_an_order_that_could_not_be_read_is_read_again_when_asked(line: Line) -> None:
+    """Its document is kept; what holds it stands, until the document can be read."""
+    planner = line.sandbox.ip.accounts[ACCOUNT]
+    planner.orders[:] = [planner.order("1042")]
+    items = remote(line, "1042")["items"]
+    remote(line, "1042")["items"] = "none"
+    set_up(line)
+    run_now(line.orders, "orders_import")
+    assert state() == ("error", "unreadable")
+    assert act(line, actions.reprocess) == "unreadable"
+    order = the_order()
+    order.document["items"] = items  # what a later version would make of it
+    order.save()
+    assert act(line, actions.reprocess) == "changed"
+    assert state() == ("new", "")
+    assert the_order().lines.count() == len(items)
 
 
 # --- The pages

@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from connections.models import PurchaseOrder, Receipt
-from connections.orders import receipt_actions
+from connections.orders import actions, receipt_actions
 from connections.orders.receipt_actions import archive, reprocess, reset
 from stores.models import User
 from tests.connections.orders.test_flow import ACCOUNT, remote, set_up
@@ -17,6 +17,7 @@ from tests.connections.views.test_order_list import line as bare_line
 from tests.connections.views.test_order_list import order as bare_order
 from tests.engine import run_now
 from tests.factories import Cast, Line
+from tests.lab import failpoints
 
 
 @pytest.fixture
@@ -169,8 +170,19 @@ def test_a_receipt_is_ready_until_inventory_planner_was_told(line: Line) -> None
     line.sandbox.warehouse.tick()
     run_now(line.orders, "orders_import")  # reads receipts, writes nothing
     assert Receipt.objects.get().state == "ready"
+    remote(line, "1042")["readonly"] = True  # it will not be told
     run_now(line.orders, "orders_status")
-    assert Receipt.objects.get().state == "completed"
+    assert Receipt.objects.get().state == "ready"
+    remote(line, "1042")["readonly"] = False
+    actions.each(actions.reprocess, [PurchaseOrder.objects.get()], line.person)
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(Receipt.objects.get().state)
+
+    with failpoints.at("quantities.written", look):
+        run_now(line.orders, "orders_status")
+    assert [*seen, Receipt.objects.get().state] == ["notifying", "completed"]
     assert remote(line, "1042")["status"] == "CLOSED"
 
 
