@@ -73,7 +73,7 @@ def each(action: Action, orders: Iterable[PurchaseOrder], by: User) -> Outcome:
     Where the connection or its channel is off it begins once they are on.
     """
     outcome, changed = one_by_one(action, orders, by)
-    ring(changed, by)
+    begin_next_step(changed, by)
     return outcome
 
 
@@ -349,8 +349,8 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def ring(orders: Collection[int], by: User) -> None:
-    """Let the next step of these orders begin."""
+def begin_next_step(orders: Collection[int], by: User) -> None:
+    """Queue the next step of these orders, as a person who does not want to wait would."""
     rows = PurchaseOrder.objects.filter(pk__in=orders)
     jobs: set[tuple[int, Job]] = set()
     for connection, status, held in rows.values_list("connection", "status", "held"):

@@ -21,7 +21,7 @@ def each(action: ReceiptAction, rows: Iterable[Receipt], by: User) -> Outcome:
     rows = list(rows)
     outcome, changed = actions.one_by_one(action, rows, by)
     touched = Receipt.objects.filter(pk__in=changed).exclude(order=None)
-    actions.ring(touched.values_list("order", flat=True), by)
+    actions.begin_next_step(touched.values_list("order", flat=True), by)
     return outcome
 
 

@@ -86,7 +86,7 @@ def inventory_warehouse(request: MemberRequest) -> HttpResponse:
         "rows": [(row, seen.by_id[row.warehouse_id]) for row in page.rows],
         "page": page,
         "count": count,
-        "count_text": count_text(count),
+        "count_text": count_text(count, COUNTED),
         "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
     }
     return render(request, "inventory/warehouse.html", context)
@@ -134,7 +134,7 @@ def inventory_channel(request: MemberRequest) -> HttpResponse:
         "rows": _channel_rows(page.rows, seen.by_id),
         "page": page,
         "count": count,
-        "count_text": count_text(count),
+        "count_text": count_text(count, COUNTED),
         "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
     }
     return render(request, "inventory/channel.html", context)

@@ -61,7 +61,7 @@ def listing_list(request: MemberRequest, store: str) -> HttpResponse:
         "search": search,
         "page": page,
         "count": count,
-        "count_text": count_text(count),
+        "count_text": count_text(count, COUNTED),
     }
     return render(request, "listings/list.html", context)
 

@@ -53,7 +53,7 @@ def preview(request: MemberRequest, connection: str) -> HttpResponse:
         "problems": look.problems,
         "rows_shown": ROWS_SHOWN,
         "count": count,
-        "count_text": count_text(count),
+        "count_text": count_text(count, COUNTED),
         "reason": REASONS[found.why],
         "waits_for": explain(found.waits_for) if found.waits_for else None,
         "begun": found.begun,

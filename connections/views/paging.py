@@ -94,7 +94,7 @@ def place_after(request: HttpRequest, *kinds: type) -> tuple[str, list[Any]]:
     return after, [uuid_of(one) if kind is uuid.UUID else one for kind, one in pairs]
 
 
-def count_text(count: int, most: int = COUNTED) -> str:
+def count_text(count: int, most: int) -> str:
     """A count that stops after `most`, in words."""
     return f"{intcomma(most)}+" if count > most else str(intcomma(count))
 
