@@ -52,31 +52,37 @@ class Wanted:
     status: str = ""
     other_kinds: bool = False
 
-    def includes(self, document: Any) -> bool:
-        """Judge by the document; one that does not say is not left out unseen."""
-        if not isinstance(document, dict):
-            return True
-        kind, status = document.get("type"), document.get("status")
-        if not self.other_kinds and str(kind or "").casefold() in OTHER_KINDS:
-            return False
-        if not self.status.strip() or isinstance(status, dict | list):
-            return True
-        return same_status(str(status or ""), self.status)
-
     def sort_out(self, documents: Sequence[Any], next_page: int | None) -> OrderPage:
         """Type the documents of a page, the wanted ones apart from the others.
 
         One without lines is not for import.
         """
-        wanted, others = [], []
+        wanted: list[RemoteOrder | UnreadableOrder] = []
+        others: list[RemoteOrder] = []
         for document in documents:
             order = parse_order(document, self.status)
-            is_for_import = isinstance(order, UnreadableOrder) or bool(order.lines)
-            if is_for_import and self.includes(document):
+            if isinstance(order, UnreadableOrder):
+                if self._takes(document, _status_told(document)):
+                    wanted.append(order)
+            elif order.lines and self._takes(document, order.status):
                 wanted.append(order)
-            elif isinstance(order, RemoteOrder):
+            else:
                 others.append(order)
         return OrderPage(wanted, others, next_page)
+
+    def _takes(self, document: Any, status: str | None) -> bool:
+        """`status` None: the document does not say; it is not left out unseen."""
+        kind = document.get("type") if isinstance(document, dict) else None
+        if not self.other_kinds and str(kind or "").casefold() in OTHER_KINDS:
+            return False
+        if not self.status.strip() or status is None:
+            return True
+        return same_status(status, self.status)
+
+
+def _status_told(document: Any) -> str | None:
+    status = document.get("status") if isinstance(document, dict) else None
+    return status if isinstance(status, str) else None
 
 
 def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOrder:

@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Callable
 from decimal import Decimal
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from connections import platforms
 from connections.failpoints import failpoint
-from connections.models import PurchaseOrder
+from connections.models import PurchaseOrder, PurchaseOrderLine
 from connections.models.activity import note
 from connections.orders import receipts, same_account
 from connections.platforms import Acknowledgement, OrderSession, RemoteOrder
@@ -80,7 +80,8 @@ def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrd
     """Orders with quantities or a status that the platform does not hold yet."""
     owed = Q(pk__in=[])
     if wanted.send_quantities:
-        owed |= Q(lines__received__gt=F("lines__received_there"))
+        lines = PurchaseOrderLine.objects.filter(order=OuterRef("pk"))
+        owed |= Q(Exists(lines.filter(received__gt=F("received_there"))))
     if wanted.status:
         due = [Status.RECEIVED]
         if wanted.on_import:
@@ -90,7 +91,7 @@ def _owing(context: RunContext, wanted: Acknowledgement) -> QuerySet[PurchaseOrd
         owed, connection=context.connection, write_refused=""
     ).exclude(status=Status.ARCHIVED)
     # Documents are large, and no part of this.
-    return orders.defer("document").distinct()
+    return orders.defer("document")
 
 
 def _write(

@@ -189,6 +189,25 @@ def test_what_cannot_be_understood_is_said_not_guessed(
     assert reason in order.reason
 
 
+@pytest.mark.parametrize(
+    ("document", "wanted"),
+    [
+        ({"id": "../x", "status": "ordered"}, True),
+        ({"id": "../x", "status": "OPEN"}, False),
+        ({"id": "../x"}, True),
+        ({"id": "../x", "status": ["ORDERED"]}, True),
+        ({"id": "../x", "type": "transfer"}, False),
+        ("no object", True),
+    ],
+)
+def test_what_cannot_be_read_is_set_aside_unless_it_is_seen_to_be_another(
+    document: Any, wanted: bool
+) -> None:
+    """I14: under a filter as well."""
+    page = Wanted("ORDERED").sort_out([document], None)
+    assert len(page.orders) == wanted
+
+
 def test_loose_values_are_read_as_meant() -> None:
     """§2.8, §3.2."""
     item = {"id": "v", "sku": " A ", "replenishment": "12.50", "received": ""}
