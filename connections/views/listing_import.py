@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from io import BytesIO
 
 from django import forms
 from django.contrib import messages
-from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
@@ -21,6 +19,7 @@ from connections.stock import listing_files
 from connections.stock.listing_files import LIMIT_BYTES, RefusedFileError
 from connections.stock.listings import SHOWN_TURNS, Plan, RefusedListingsError
 from connections.views.listings import get_store
+from connections.views.one_file import ArrivingFile, OneFileHandler
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 from stores.models import Store
 
@@ -31,19 +30,18 @@ KINDS = {
 }
 
 
-class SmallFileHandler(MemoryFileUploadHandler):
-    """Hold one file of a form in memory, if it is small and the person may send it."""
+class HeldFile(ArrivingFile):
+    """A file in memory."""
 
-    def __init__(self, is_allowed: Callable[[], bool]) -> None:
-        super().__init__()
-        self._is_allowed = is_allowed
-        self.is_too_large = False
+    def __init__(self, name: str) -> None:
+        super().__init__(BytesIO(), name)
 
-    def handle_raw_input(
-        self, input_data: Any, META: Any, content_length: int, *args: Any, **more: Any
-    ) -> None:
-        self.is_too_large = content_length > LIMIT_BYTES
-        self.activated = not self.is_too_large and self._is_allowed()
+    def add(self, data: bytes) -> None:
+        self.write(data)
+
+    def end(self, size: int) -> None:
+        super().end(size)
+        self.seek(0)
 
 
 class ImportForm(forms.Form):
@@ -67,16 +65,14 @@ class ImportForm(forms.Form):
 def listing_import(request: HttpRequest, store: str) -> HttpResponseBase:
     """Take a file of listings in."""
 
-    def is_allowed() -> bool:
-        found = Store.objects.for_user(request.user).filter(public_id=store)
+    def begin(file_name: str) -> HeldFile | None:
         user = request.user
-        return (
-            not user.is_anonymous
-            and may(user, Action.MANAGE_CONNECTIONS)
-            and found.exists()
-        )
+        found = Store.objects.for_user(user).filter(public_id=store)
+        if user.is_anonymous or not may(user, Action.MANAGE_CONNECTIONS):
+            return None
+        return HeldFile(file_name) if found.exists() else None
 
-    handler = SmallFileHandler(is_allowed)
+    handler = OneFileHandler(begin, limit_bytes=LIMIT_BYTES)
     request.upload_handlers = [handler]
     return _listing_import(request, store, handler)
 
@@ -85,7 +81,7 @@ def listing_import(request: HttpRequest, store: str) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @member_required
 def _listing_import(
-    request: MemberRequest, store: str, handler: SmallFileHandler
+    request: MemberRequest, store: str, handler: OneFileHandler[HeldFile]
 ) -> HttpResponse:
     row = get_store(request, store)
     form = ImportForm()
