@@ -404,9 +404,11 @@ MESSAGES: dict[str, Message] = {
         STAFF,
     ),
     "order_differs": Message(
-        _("An order was changed after it was sent to the warehouse."),
-        _("The warehouse works by what it was sent; the change was only recorded."),
-        _("See what differs on the order's page, and tell the warehouse."),
+        _("An order was changed after it was sent to the warehouse, or edited here."),
+        _("What was sent or edited stands; the change was only recorded."),
+        _(
+            "See what differs on the order's page; tell the warehouse, or edit the order."
+        ),
         STAFF,
     ),
     "order_not_ready": Message(
@@ -609,7 +611,7 @@ EVENTS: dict[str, tuple[str, Text]] = {
     ),
     "order_differs": (
         "warn",
-        _("Purchase order %(number)s differs from what was sent: %(difference)s."),
+        _("Purchase order %(number)s was changed there: %(difference)s."),
     ),
     "order_unreadable": (
         "bad",

@@ -44,7 +44,7 @@ def edit(
 ) -> bool:
     """Write what was corrected; a line of None goes. False when nothing differs.
 
-    The platform keeps its own words, and its next change replaces these. Raises
+    The platform keeps its own words; a change there is shown and replaces nothing. Raises
     RefusedError once the warehouse knows the order, or is about to.
     """
     row = locked(order)

@@ -277,7 +277,8 @@ def _record(row: PurchaseOrder, order: RemoteOrder) -> list[Event]:
     header = _header(order)
     for name in KEPT_CURRENT:
         setattr(row, name, header[name])
-    if row.status in TOLD or (row.status == Status.NEW and not row.held):
+    is_on_its_way = row.status == Status.NEW and not row.held
+    if row.status in TOLD or is_on_its_way or row.edited_at is not None:
         given_up = [order.status] if order.canceled else []
         row.difference = given_up + difference(row, order)
     if order.canceled and row.status in (Status.NEW, Status.OPEN, Status.DELAYED):

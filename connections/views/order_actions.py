@@ -43,8 +43,8 @@ DELETE = Offer(
     gettext_lazy("Delete"),
     _each(actions.delete),
     gettext_lazy(
-        "It is removed here for good. Inventory Planner keeps it, so it is imported "
-        "again at the next run if it still matches; to stop it for good, archive it. "
+        "Removed here for good. Inventory Planner keeps what it has, which is imported "
+        "again at the next run if it still matches; to stop that, use Archive. "
         "What was sent to a warehouse asks before it is sent again."
     ),
 )
@@ -53,9 +53,9 @@ FORCE_DELETE = Offer(
     gettext_lazy("Force Delete"),
     _each(actions.force_delete),
     gettext_lazy(
-        "It is removed here although the warehouse has it, and nothing is told to the "
-        "warehouse. Inventory Planner keeps it: if it is imported again, it asks "
-        "before it is sent again."
+        "Removed here although the warehouse has it, and the warehouse is told nothing. "
+        "Inventory Planner keeps what it has: what is imported again asks before it is "
+        "sent again."
     ),
     needs=Action.DELETE,
 )

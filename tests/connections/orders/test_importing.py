@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from connections.models import (
     PurchaseOrder,
     SyncRun,
 )
-from connections.orders import importing
+from connections.orders import editing, importing
 from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox import seed
@@ -346,6 +347,27 @@ def test_a_change_after_the_hand_over_is_shown_and_told_once(line: Line) -> None
     assert Activity.objects.filter(event="order_differs").count() == 1
     alert = Alert.objects.open().get()
     assert (alert.code, alert.count) == ("order_differs", 1)
+
+
+def test_a_change_of_an_order_that_was_edited_here_replaces_nothing(
+    crowd: Line,
+) -> None:
+    """What a person typed is not lost; the change is shown beside it."""
+    import_now(crowd)
+    order = PurchaseOrder.objects.get(reference="7")
+    first, second = order.lines.all()
+    editing.edit(
+        order,
+        editing.Header("7", "Corrected", order.expected_on),
+        {first.pk: editing.Line("MENDED", "", Decimal(3)), second.pk: None},
+        by=crowd.person,
+    )
+    touch(remote(crowd, "7"), vendor_display_name="Another")
+    import_now(crowd)
+    order.refresh_from_db()
+    assert (order.vendor, order.status) == ("Corrected", "new")
+    assert list(order.lines.values_list("sku", "quantity")) == [("MENDED", Decimal(3))]
+    assert Alert.objects.open().get(code="order_differs").detail == "7"
 
 
 def test_our_own_writes_are_no_change_to_tell_of(line: Line) -> None:
