@@ -39,6 +39,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
+def wait_until_it_is_python(pid: int) -> None:
+    """A child is another programme's at first: the one that ties it to its parent."""
+    end = time.monotonic() + 10
+    while not command_line(pid).startswith(sys.executable):
+        assert time.monotonic() < end, command_line(pid)
+        time.sleep(0.01)
+
+
 def wait_until_gone(pid: int, *, timeout_s: float = 10) -> None:
     end = time.monotonic() + timeout_s
     while command_line(pid):
@@ -281,7 +289,7 @@ def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    assert command_line(pid)
+    wait_until_it_is_python(pid)
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -296,6 +304,8 @@ def test_leftovers_are_ended_and_strangers_are_not(tmp_path: Path) -> None:
     left, stranger = (child.process for child in children)
     assert left is not None
     assert stranger is not None
+    for process in (left, stranger):
+        wait_until_it_is_python(process.pid)
     pids = tmp_path / "pids"
     pids.write_text(
         f'{{"{left.pid}": "time.sleep(60)", "{stranger.pid}": "another programme"}}'
