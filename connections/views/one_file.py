@@ -6,6 +6,7 @@ before the CSRF check looks for its token in it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -13,12 +14,12 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
 
-class ArrivingFile(UploadedFile):  # type: ignore[type-arg]  # generic in its stubs only
+class ArrivingFile(UploadedFile, ABC):  # type: ignore[type-arg]  # generic in stubs
     """A file that takes its bytes as they come."""
 
+    @abstractmethod
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
-        raise NotImplementedError
 
     def end(self, size: int) -> None:
         """Be whole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -92,8 +93,8 @@ class SendAgainForm(forms.Form):
         error_messages={"required": gettext_lazy("Type the PO number to confirm.")},
     )
 
-    def __init__(self, *args: object, order: PurchaseOrder) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
+    def __init__(self, *args: Any, order: PurchaseOrder) -> None:
+        super().__init__(*args)
         self.order = order
 
     def clean_number(self) -> str:

@@ -122,7 +122,8 @@ def test_a_receipt_of_an_unknown_order_finds_it_later(
     receipt = Receipt.objects.get()
     Receipt.objects.update(order_name="P-2", order=None, state="error")
     assert do(reprocess, receipt) == "order_unknown"
-    other = bare_order(by_hand.connection, "P-2", "A", status="open")  # type: ignore[arg-type]
+    assert by_hand.connection is not None
+    other = bare_order(by_hand.connection, "P-2", "A", status="open")
     assert do(reprocess, receipt) == "changed"
     assert (sums(other), status(other)) == ({"A": 4}, "partially_received")
 
