@@ -63,10 +63,14 @@ def turn(reading: OrderReading, page: OrderPage) -> None:
 
 
 def finish(context: RunContext, reading: OrderReading) -> None:
-    """Move the marks to when the reading began."""
+    """Move the marks to when the reading began.
+
+    Not when everything was to be read anew meanwhile (`read_all_next`): then they stay.
+    """
+    marks = {"read_at": reading.begun_at, "begun_at": None, "next_page": 0}
+    if reading.since is None:
+        marks["all_read_at"] = reading.begun_at
     with context.fenced():
-        reading.read_at = reading.begun_at
-        if reading.since is None:
-            reading.all_read_at = reading.begun_at
-        reading.begun_at, reading.next_page = None, 0
-        reading.save()
+        OrderReading.objects.filter(
+            store=context.store, begun_at=reading.begun_at
+        ).update(**marks)

@@ -21,7 +21,7 @@ from connections.models import (
     PurchaseOrder,
     SyncRun,
 )
-from connections.orders import editing, importing
+from connections.orders import actions, editing, importing
 from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox import seed
@@ -174,6 +174,25 @@ def test_once_a_day_everything_is_read_again(crowd: Line) -> None:
     import_now(crowd)
     assert pages(crowd) == [0, 1, 2]
     assert PurchaseOrder.objects.count() == 250
+
+
+def test_what_is_deleted_while_all_is_read_comes_back_at_the_next_import(
+    crowd: Line,
+) -> None:
+    """dropstream.md §6: its page was read already when it went."""
+    import_now(crowd)
+
+    def delete_meanwhile(_request: Request) -> Response | None:
+        actions.delete(PurchaseOrder.objects.get(reference="150"), crowd.person)
+        database.close()  # this thread's own
+        return None
+
+    OrderReading.objects.update(all_read_at=None)
+    at_request(crowd.sandbox, "GET", "purchase-orders", delete_meanwhile, nth=3)
+    import_now(crowd)
+    assert not PurchaseOrder.objects.filter(reference="150").exists()
+    import_now(crowd)
+    assert PurchaseOrder.objects.filter(reference="150").exists()
 
 
 def test_pages_in_another_order_are_all_read(crowd: Line) -> None:
