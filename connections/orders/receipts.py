@@ -175,10 +175,12 @@ def read_again(orders: Collection[PurchaseOrder]) -> None:
     more. Other receipts of the same files are known by their ids and count once.
     """
     warehouses = {order.connection.warehouse_id for order in orders if order.connection}
-    names = {name for order in orders for name in (order.external_id, order.reference)}
     orphans = Receipt.objects.filter(
         warehouse__in=warehouses, order=None, state=State.ERROR
     )
+    if not orphans.exists():
+        return  # as nearly always
+    names = {name for order in orders for name in (order.external_id, order.reference)}
     orphans.filter(
         order_name="", error__in=[_no_order(name) for name in names if name]
     ).delete()

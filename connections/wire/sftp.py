@@ -107,7 +107,7 @@ class Sftp:
     """One SFTP session. For one thread; every method raises WireError."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
-        """Greet the server on a channel whose subsystem runs and whose timeout is set.
+        """Greet the server on a channel with a timeout, SFTP having been asked for.
 
         Raises sftp_unavailable.
         """

@@ -26,6 +26,7 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from paramiko.auth_handler import AuthHandler
+from paramiko.common import cMSG_CHANNEL_REQUEST
 from paramiko.packet import Packetizer
 
 from connections.wire import outbound
@@ -346,8 +347,7 @@ def connect(target: SshTarget, *, deadline: Deadline) -> Iterator[Sftp]:
                 )
                 _check_host_key(offered, target.host_keys)
                 _log_in(transport, sock, target, key, deadline)
-                channel = _open_channel(transport, sock, deadline, limits)
-                yield Sftp(channel)
+                yield _open_sftp(transport, sock, deadline, limits)
             finally:
                 transport.close()
     finally:
@@ -555,19 +555,34 @@ def _log_in(
         )
 
 
-def _open_channel(
+def _open_sftp(
     transport: _Transport, sock: socket.socket, deadline: Deadline, limits: Limits
-) -> paramiko.Channel:
+) -> Sftp:
     # SFTPClient.from_transport waits for ever when the server stays silent (D9).
     with _step(sock, deadline, limits.channel_s, "sftp_unavailable"):
         try:
             transport.set_keepalive(_KEEPALIVE_S)
             channel = transport.open_session()
             channel.settimeout(limits.channel_s)
-            channel.invoke_subsystem("sftp")
+            _request_sftp(transport, channel)
+            return Sftp(channel)
         except Exception as error:
             raise _channel_error(transport, error) from error
-    return channel
+
+
+def _request_sftp(transport: _Transport, channel: paramiko.Channel) -> None:
+    """Ask for SFTP, and let its greeting follow at once: a round trip less.
+
+    OpenSSH's own client does not wait for the answer either, so servers are used to it.
+    On a refusal paramiko closes the channel, and the greeting fails.
+    """
+    request = paramiko.Message()
+    request.add_byte(cMSG_CHANNEL_REQUEST)
+    request.add_int(channel.remote_chanid)
+    request.add_string("subsystem")
+    request.add_boolean(True)
+    request.add_string("sftp")
+    transport._send_user_message(request)  # type: ignore[attr-defined]  # private
 
 
 def _handshake_error(transport: _Transport, error: Exception) -> WireError:
@@ -604,7 +619,8 @@ def _channel_error(transport: _Transport, error: Exception) -> WireError:
         return busy
     if isinstance(error, paramiko.ChannelException) and error.code in _CHANNEL_BUSY:
         return WireError("too_many_connections", str(error.text))
-    return WireError("sftp_unavailable", transport.disconnect_text or str(error))
+    said = error.detail if isinstance(error, WireError) else str(error)
+    return WireError("sftp_unavailable", transport.disconnect_text or said)
 
 
 def _busy(transport: _Transport) -> WireError | None:

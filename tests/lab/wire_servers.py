@@ -59,6 +59,7 @@ class Faults:
     drop_at: int | None = None  # the byte at which the connection is cut
     rename_reply_lost: bool = False
     sessions: int | None = None  # how many sessions are allowed at a time
+    no_sftp: bool = False  # logs in, and has no such subsystem
     banner: str = ""
     says_signatures: bool = True  # which ones it takes (RFC 8308)
     accepts_late: bool = False  # the request to log in, once the credential is there
@@ -211,6 +212,8 @@ class _Door(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_RESOURCE_SHORTAGE, "no more sessions"
             )
+        if self._lab.faults.no_sftp:
+            return asyncssh.SSHServerSession()  # takes nothing
         if self._lab.raw_session is not None:
             return RawSession(self._lab.raw_session)
         return SSHServerStreamSession(

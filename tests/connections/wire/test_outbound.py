@@ -150,6 +150,7 @@ def test_e1_only_the_guard_opens_sockets() -> None:
         elif path.parent == wire:
             assert found <= LIBRARIES | {
                 "paramiko.auth_handler",
+                "paramiko.common",
                 "paramiko.packet",
                 "requests.adapters",
                 "urllib3.connection",

@@ -416,6 +416,13 @@ async def trickle_version(session: RawSession) -> None:
         await asyncio.sleep(0.05)
 
 
+def test_a_server_without_sftp_refuses_at_once(tmp_path: Path) -> None:
+    with SftpServer(tmp_path, faults=Faults(no_sftp=True)) as lab:
+        started = time.monotonic()
+        assert refusal(lab.target()).code == "sftp_unavailable"
+        assert time.monotonic() - started < 2
+
+
 @pytest.mark.parametrize("script", [say_nothing])
 def test_d9_a_silent_subsystem_is_bounded(tmp_path: Path, script: Any) -> None:
     limits = replace(QUICK, channel_s=0.4)
