@@ -626,6 +626,17 @@ EVENTS: dict[str, tuple[str, Text]] = {
         _("Purchase order %(number)s is past its due date, and not fully received."),
     ),
     "order_received": ("ok", _("Receipt %(receipt)s for purchase order %(number)s.")),
+    "order_received_by_hand": (
+        "ok",
+        _("A receipt for purchase order %(number)s was entered by hand."),
+    ),
+    "order_closed": (
+        "warn",
+        _(
+            "Purchase order %(number)s was closed: nothing happened to it for "
+            "%(days)s days, and not all of it was received."
+        ),
+    ),
     "order_quantities_sent": (
         "ok",
         _("Received quantities of %(number)s written to Inventory Planner."),

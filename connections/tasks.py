@@ -54,7 +54,7 @@ def tick() -> None:
     if heartbeat.take_turn("silence", settings.SILENCE_CHECK_SECONDS):
         silence.look()
     if heartbeat.take_turn("overdue", overdue.EVERY_S):
-        overdue.mark_delayed()
+        overdue.sweep()
     intake.look_for_missed()
     proof.ask()
     uploads.expire()

@@ -33,6 +33,12 @@ def env_number(name: str, default: float) -> float:
     return _positive(name, env_str(name, str(default)))
 
 
+def env_number_if_set(name: str) -> float | None:
+    """Return NAME read as a positive number; None where it is not set."""
+    value = env_str(name, "")
+    return _positive(name, value) if value else None
+
+
 def _positive(name: str, value: str) -> float:
     try:
         number = float(value)

@@ -13,6 +13,7 @@ from dropstream.env import (
     env_bool,
     env_list,
     env_number,
+    env_number_if_set,
     env_numbers,
     env_secret,
     env_str,
@@ -79,6 +80,11 @@ BREAKER_PROBE_SECONDS = env_number("BREAKER_PROBE_SECONDS", 300)
 REFUSED_PROBE_SECONDS = env_numbers("REFUSED_PROBE_SECONDS", "900,3600,21600")
 # The demo lets the minutes of schedules pass faster; refused by check --deploy.
 DEMO_CLOCK_SPEED = env_number("DEMO_CLOCK_SPEED", 1)
+
+# --- Purchase orders
+# One that is at the warehouse, and to which nothing happened for so many days past its
+# due date, is Closed. Unset: none is; how long to wait is not known (dropstream.md §8.10).
+CLOSE_ORDERS_AFTER_DAYS = env_number_if_set("CLOSE_ORDERS_AFTER_DAYS")
 
 # --- How long rows are kept that are over (connections/retention.py)
 KEEP_FILE_BYTES_DAYS = env_number("KEEP_FILE_BYTES_DAYS", 30)

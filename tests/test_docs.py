@@ -23,7 +23,9 @@ FORMATS = (ROOT / "docs" / "formats.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)\s]+)\)")
-READ = re.compile(r'\benv_(?:str|bool|numbers?|list|secret)\(\s*"([A-Z_]+)"')
+READ = re.compile(
+    r'\benv_(?:str|bool|numbers?|number_if_set|list|secret)\(\s*"([A-Z_]+)"'
+)
 # docker-compose.yml makes the database's URLs of these; the product reads none of them.
 FOR_COMPOSE = {"OWNER_DB_PASSWORD", "APP_DB_PASSWORD"}
 
