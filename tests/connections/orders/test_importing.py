@@ -480,6 +480,18 @@ def test_answers_of_another_account_are_refused_though_the_settings_stand(
     assert remote(line, "1042")["status"] == "CLOSED"
 
 
+def test_orders_that_were_deleted_there_are_no_other_account(crowd: Line) -> None:
+    """I16: the newest are all gone, but an old one, which left the filter, is there."""
+    import_now(crowd)
+    oldest = PurchaseOrder.objects.order_by("imported_at", "pk")[0]
+    kept = remote(crowd, oldest.reference)
+    kept["status"] = "CLOSED"
+    new = seed.order(ACCOUNT, "NEW", "ORDERED", [(1, 5, 0)])
+    crowd.sandbox.ip.accounts[ACCOUNT].orders[:] = [kept, new]
+    import_now(crowd)
+    assert PurchaseOrder.objects.filter(reference="NEW").count() == 1
+
+
 def test_a_new_key_of_the_same_account_goes_on(line: Line) -> None:
     """I16: replaced as people do now and then; the letter changes no account."""
     set_up(line)
