@@ -7,6 +7,9 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Collate, Lower
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Connection
@@ -54,12 +57,22 @@ class PurchaseOrder(TenantModel):
         """Why a New order is not handed over."""
 
         NO_ROUTE = "no_route", _("Choose a warehouse")
-        NOT_SENDABLE = "not_sendable", _("Draft, closed or cancelled there")
+        NOT_SENDABLE = "not_sendable", _("Draft or ended in Inventory Planner")
         SENT_BEFORE = "sent_before", _("Was sent before")
         OFF_PERIOD = "off_period", _("Made while the connection was off")
         RESTORED = "restored", _("Perhaps sent before the database was restored")
         LINE_ERROR = "line_error", _("A line has no SKU or quantity")
         UNREADABLE = "unreadable", _("Could not be read")
+
+    # Holds that end when a person has answered or corrected something; a draft, or an
+    # order that is closed there, waits for the store platform alone.
+    UNDECIDED = (
+        Held.NO_ROUTE,
+        Held.SENT_BEFORE,
+        Held.OFF_PERIOD,
+        Held.RESTORED,
+        Held.LINE_ERROR,
+    )
 
     store = models.ForeignKey(Store, models.CASCADE, related_name="purchase_orders")
     connection = models.ForeignKey(
@@ -132,6 +145,18 @@ class PurchaseOrder(TenantModel):
                 fields=["expected_on"],
                 condition=Q(status__in=("open", "partially_received")),
                 name="connections_order_due",
+            ),
+            # UNDECIDED, which each list of connections counts.
+            models.Index(
+                fields=["store", "connection"],
+                condition=Q(
+                    status="new",
+                    held__in=(
+                        *("no_route", "sent_before", "off_period"),
+                        *("restored", "line_error"),
+                    ),
+                ),
+                name="connections_order_undecided",
             ),
         ]
 
@@ -289,6 +314,22 @@ class Receipt(TenantModel):
         db_default="",
         help_text=_("What the file calls the order: its id there, or its PO number."),
     )
+    po_number = models.CharField(
+        _("PO number"),
+        max_length=256,
+        blank=True,
+        default="",
+        db_default="",
+        db_collation="C",
+        help_text=_("The order's, or what the file gives for it: for the search."),
+    )
+    entered_by = models.CharField(
+        max_length=301,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Who entered it by hand, as they were called then."),
+    )
     state = models.CharField(max_length=20, choices=State)
     error = models.CharField(max_length=500, blank=True)
     received_at = models.DateTimeField(null=True)
@@ -306,6 +347,23 @@ class Receipt(TenantModel):
         indexes = [
             models.Index(
                 fields=["warehouse", "file_name"], name="connections_receipt_file"
+            ),
+            # What a search begins with; the newest of the same name first.
+            models.Index(
+                fields=["warehouse", "po_number", "-id"],
+                name="connections_receipt_po_number",
+            ),
+            models.Index(
+                F("warehouse"),
+                Collate("external_id", "C"),
+                F("id").desc(),
+                name="connections_receipt_name",
+            ),
+            models.Index(
+                F("warehouse"),
+                Collate("file_name", "C"),
+                F("id").desc(),
+                name="connections_receipt_file_name",
             ),
             # An import looks for receipts that came before their order.
             models.Index(
@@ -325,7 +383,19 @@ class Receipt(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return self.external_id
+        """Its name for people, on the account's clock; the warehouse's id is one."""
+        if not self.is_by_hand:
+            return self.external_id
+        at = date_format(timezone.localtime(self.created_at), "j M Y, H:i")
+        if not self.entered_by:
+            return gettext("Entered by hand, %(at)s") % {"at": at}
+        facts = {"name": self.entered_by, "at": at}
+        return gettext("Entered by hand by %(name)s, %(at)s") % facts
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person entered it: no file tells of it."""
+        return not self.file_name
 
     @property
     def is_refused_file(self) -> bool:
@@ -341,6 +411,16 @@ class ReceiptLine(models.Model):
     """What a receipt says of one order line; `line` is null for an unknown SKU."""
 
     receipt = models.ForeignKey(Receipt, models.CASCADE, related_name="lines")
+    # The receipt's, for its index: a search by SKU looks in one warehouse at a time. Null
+    # only in rows that the version before wrote; those are not found by their SKU.
+    warehouse = models.ForeignKey(
+        Warehouse,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     line = models.ForeignKey(
         PurchaseOrderLine, models.SET_NULL, null=True, related_name="receipt_lines"
     )
@@ -359,6 +439,14 @@ class ReceiptLine(models.Model):
         null=True,
         help_text=_("What was outstanding when the receipt came."),
     )
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["warehouse", "sku", "-receipt"],
+                name="connections_receiptline_sku",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.sku} {self.quantity}"

@@ -159,7 +159,6 @@ def _add(
     _write_lines(pairs)
     readable = [row for row in rows if row.held != Held.UNREADABLE]
     if readable:
-        receipts.read_again(readable)
         context.count("orders_imported", len(readable))
     repeated = sum(row.held == Held.SENT_BEFORE for row in rows)
     if repeated:
@@ -171,6 +170,7 @@ def _add(
         for row in rows
     ]
     _tell(context, events)
+    receipts.read_again(readable)  # after its import on the timeline
 
 
 def _change(

@@ -22,6 +22,7 @@ from connections.models import (
     PurchaseOrderLine,
     Receipt,
     ReceiptLine,
+    SyncRun,
 )
 from connections.models.activity import note
 from connections.orders.standing import standing, status_of
@@ -131,6 +132,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
             warehouse=context.warehouse,
             order=order,
             order_name=name[:256],
+            po_number=(str(order) if order else reported.po_number or name)[:256],
             external_id=reported.external_id,
             file_name=file_name,
             state=State.ERROR if order is None else first_state(order),
@@ -146,6 +148,7 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
         ReceiptLine.objects.bulk_create(
             ReceiptLine(
                 receipt=stored,
+                warehouse=context.warehouse,
                 line_name=line_id[:128],
                 sku=sku[:256],
                 quantity=quantity,
@@ -156,16 +159,27 @@ def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bo
         if order is not None:
             match_lines(stored, order)
             add_up(order)
-            note(
-                "order_received",
-                connection=order.connection or context.connection,
-                run=context.run,
-                order=order,
-                number=str(order),
-                receipt=reported.external_id,
-                status=order.status,
-            )
+            _note(stored, order, order.connection or context.connection, context.run)
     return True
+
+
+def _note(
+    receipt: Receipt,
+    order: PurchaseOrder,
+    connection: Connection,
+    run: SyncRun | None = None,
+) -> None:
+    by_hand = receipt.is_by_hand
+    facts = {} if by_hand else {"receipt": receipt.external_id}
+    note(
+        "order_received_by_hand" if by_hand else "order_received",
+        connection=connection,
+        run=run,
+        order=order,
+        number=str(order),
+        status=order.status,
+        **facts,
+    )
 
 
 def read_again(orders: Collection[PurchaseOrder]) -> None:
@@ -185,7 +199,9 @@ def read_again(orders: Collection[PurchaseOrder]) -> None:
         order_name="", error__in=[_no_order(name) for name in names if name]
     ).delete()
     for receipt in orphans.filter(order_name__in=names - {""}).order_by("pk"):
-        adopt(receipt)
+        order = adopt(receipt)
+        if order is not None and order.connection is not None:
+            _note(receipt, order, order.connection)
 
 
 def adopt(receipt: Receipt) -> PurchaseOrder | None:
@@ -194,9 +210,9 @@ def adopt(receipt: Receipt) -> PurchaseOrder | None:
     order = find_order(receipt.warehouse, name, name)
     if order is None:
         return None
-    receipt.order, receipt.error = order, ""
+    receipt.order, receipt.po_number, receipt.error = order, str(order), ""
     receipt.state = first_state(order)
-    receipt.save(update_fields=["order", "error", "state"])
+    receipt.save(update_fields=["order", "po_number", "error", "state"])
     match_lines(receipt, order)
     add_up(order)
     return order
@@ -228,8 +244,10 @@ def enter(
         warehouse=connection.warehouse,
         order=order,
         order_name=order.external_id,
+        po_number=str(order),
         external_id=f"by-hand-{token}",
         file_name="",
+        entered_by=str(by),
         state=first_state(order),
         received_at=timezone.now(),
     )
@@ -240,6 +258,7 @@ def enter(
     ReceiptLine.objects.bulk_create(
         ReceiptLine(
             receipt=stored,
+            warehouse=connection.warehouse,
             line=line,
             line_name=line.line_id,
             sku=line.sku,
@@ -250,14 +269,8 @@ def enter(
         if received.get(line.pk)
     )
     add_up(order)
-    note(
-        "order_received",
-        connection=connection,
-        order=order,
-        number=str(order),
-        receipt=stored.external_id,
-        status=order.status,
-    )
+    # The order's own timeline has the decision, with who made it.
+    note("order_received_by_hand", connection=connection, number=str(order))
     audit.record("order.received_by_hand", order, by=by)
     return stored
 

@@ -44,8 +44,8 @@ DELETE = Offer(
     gettext_lazy("Delete"),
     _each(actions.delete),
     gettext_lazy(
-        "Removed here for good. Inventory Planner keeps what it has, which is imported "
-        "again at the next run if it still matches; to stop that, use Archive. "
+        "Removed here for good. Inventory Planner keeps its orders: the next import brings "
+        "back what still matches. To stop an order for good, archive it instead. "
         "What was sent to a warehouse asks before it is sent again."
     ),
 )
@@ -54,9 +54,9 @@ FORCE_DELETE = Offer(
     gettext_lazy("Force Delete"),
     _each(actions.force_delete),
     gettext_lazy(
-        "Removed here although the warehouse has it, and the warehouse is told nothing. "
-        "Inventory Planner keeps what it has: what is imported again asks before it is "
-        "sent again."
+        "Removed here for good, although the warehouse has it; the warehouse is told "
+        "nothing. Inventory Planner keeps its orders: what the next import brings back "
+        "asks before it is sent again."
     ),
     needs=Action.DELETE,
 )

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from connections.messages import Text, explain
 from connections.models import Connection, PurchaseOrder, PurchaseOrderLine
 from connections.orders import search
 from connections.views.order_actions import more_actions
@@ -37,8 +38,12 @@ from stores.models import Store, User
 T = TypeVar("T", Store, Connection)
 
 Status = PurchaseOrder.Status
-# A filter beside the nine: New, and waiting for a person.
-HELD, HELD_LABEL = "held", gettext_lazy("On hold")
+# Filters beside the nine: New ones that something holds, by what holds them.
+UNDECIDED = "undecided"
+HOLDS: dict[str, tuple[Text, Sequence[str]]] = {
+    "held": (gettext_lazy("On hold"), tuple(PurchaseOrder.Held)),
+    UNDECIDED: (gettext_lazy("On hold: for you to decide"), PurchaseOrder.UNDECIDED),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Filters:
             store=store,
             connections=connections,
             connection=_chosen(connections, sent.get("connection", "")),
-            status=status if status in (*Status, HELD) else "",
+            status=status if status in (*Status, *HOLDS) else "",
             since=_date(sent.get("since", "")),
             until=_date(sent.get("until", "")),
             sees_all=user.membership.visible_merchants() is None,
@@ -86,13 +91,14 @@ class Filters:
         if self.connection:
             stores &= {self.connection.store_id}
         every = self.sees_all and not (self.store or self.connection)
-        status = Status.NEW if self.status == HELD else self.status
+        _label, held = HOLDS.get(self.status, ("", ()))
+        status = Status.NEW if held else self.status
         return search.Choice(
             stores=sorted(stores),
             account=account if every else None,
             connection=self.connection.pk if self.connection and stores else None,
             statuses=(status,) if status else tuple(Status),
-            held=self.status == HELD,
+            held=held,
             since=_midnight(self.since) if self.since else None,
             before=_midnight(self.until + timedelta(days=1)) if self.until else None,
             prefix=self.typed,
@@ -107,6 +113,16 @@ class Row:
     tone: str
     received: Decimal
     ordered: Decimal
+
+    @property
+    def why(self) -> Text:
+        """Why it waits or stopped; blank: it goes on."""
+        order = self.order
+        if order.is_held:
+            return order.get_held_display()
+        if order.write_refused:
+            return explain(order.write_refused).happened
+        return order.error if order.status == Status.ERROR else ""
 
 
 @require_safe
@@ -128,7 +144,10 @@ def order_list(request: MemberRequest) -> HttpResponse:
         "nav": "orders",
         "view": "purchases",
         "filters": filters,
-        "statuses": [*Status.choices, (HELD, HELD_LABEL)],
+        "statuses": [
+            *Status.choices,
+            *((value, label) for value, (label, _held) in HOLDS.items()),
+        ],
         "rows": page.rows,
         "page": page,
         "count": count,

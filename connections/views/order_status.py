@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from connections import platforms
 from connections.messages import (
     HOLDS,
     NOBODY,
@@ -111,4 +112,11 @@ def _received(order: PurchaseOrder) -> Line:
     if order.acknowledged_at is not None:
         title = _("Received in full, and %(status)s in Inventory Planner.")
         return Line("ok", title % {"status": order.acknowledgement})
-    return Line("ok", _("Received in full."))
+    wanted = platforms.order_source(order.store).acknowledgement(order.store)
+    if wanted.status:
+        follows = _(
+            "The next status update sets it to %(status)s in Inventory Planner."
+        )
+        return Line("ok", _("Received in full."), follows % {"status": wanted.status})
+    follows = _("The store has no Acknowledgement Status, so none is set.")
+    return Line("ok", _("Received in full."), follows)

@@ -158,12 +158,8 @@ def _page(
 
 
 def _files(order: PurchaseOrder) -> QuerySet[Delivery]:
-    """The files that were made to hand it over, the newest first."""
-    return Delivery.objects.filter(
-        store=order.store_id,
-        entity=Delivery.Entity.PURCHASE_ORDER,
-        subject=str(order.public_id),
-    )
+    """The files that handed it over, by this row or one before it; the newest first."""
+    return Delivery.objects.filter(hand_overs__in=order.tombstones()).order_by("-pk")
 
 
 def _answers(request: MemberRequest, order: PurchaseOrder) -> dict[str, Any]:

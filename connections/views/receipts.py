@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from uuid import UUID
 
 from django.db.models import Sum
 from django.http import HttpResponse
@@ -15,12 +16,23 @@ from django.views.decorators.http import require_POST, require_safe
 
 from connections.messages import REFUSALS
 from connections.models import Receipt, ReceiptLine
-from connections.orders import receipt_actions
+from connections.orders import receipt_actions, receipt_search
 from connections.orders.actions import Outcome
 from connections.views.acting import Kind, Offer, act
-from connections.views.paging import page_newest_first
+from connections.views.paging import (
+    COUNTED,
+    MATCHES_COUNTED,
+    ROWS,
+    Page,
+    count_text,
+    page_by_place,
+    page_newest_first,
+    place_after,
+    search_of,
+)
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
-from stores.models import AuditEvent, User
+from stores.models import AuditEvent, User, Warehouse
+from stores.models.tenant import TenantQuerySet
 
 EVENTS_SHOWN = 50
 State = Receipt.State
@@ -78,18 +90,27 @@ class Row:
 @require_safe
 @member_required
 def receipt_list(request: MemberRequest) -> HttpResponse:
-    """A page of receipts, the newest first; in one state, if asked for."""
-    state = request.GET.get("state", "")
-    found = RECEIPTS.for_user(request.user)
-    if state in State:
-        found = found.filter(state=state)
-    page = page_newest_first(found, request.GET.get("after", ""))
+    """A page of receipts, the newest first; of a search, by what matched."""
+    typed, state = search_of(request), request.GET.get("state", "")
+    if state not in State:
+        state = ""
+    visible = RECEIPTS.for_user(request.user)
+    if typed:
+        page, count, most = _found(request, visible, typed, state)
+    else:
+        found = visible.filter(state=state) if state else visible
+        page = page_newest_first(found, request.GET.get("after", ""))
+        most = COUNTED
+        count = found.order_by()[: most + 1].count()
     context = {
         "nav": "orders",
         "view": "receipts",
         "rows": _rows(page.rows),
         "page": page,
-        "state": state if state in State else "",
+        "typed": typed,
+        "state": state,
+        "count": count,
+        "count_text": count_text(count, most),
         "states": State.choices,
         "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
         "more_actions": MORE,
@@ -124,6 +145,30 @@ def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
 def receipt_act(request: MemberRequest) -> HttpResponse:
     """Do something with the chosen receipts."""
     return act(request, KIND)
+
+
+def _found(
+    request: MemberRequest,
+    visible: TenantQuerySet[Receipt],
+    typed: str,
+    state: str,
+) -> tuple[Page[Receipt], int, int]:
+    """A page of what matches, how many there are, and how far they were counted."""
+    warehouses = Warehouse.objects.for_user(request.user)
+    search = receipt_search.search(
+        typed, list(warehouses.values_list("pk", flat=True)), state=state
+    )
+    after, place = place_after(request, int, str, UUID)
+    found = search.page(place, limit=ROWS + 1)
+    known = visible.in_bulk([one.pk for one in found])
+    places = {one.pk: (one.field, one.key) for one in found}
+    page = page_by_place(
+        [known[one.pk] for one in found if one.pk in known],
+        after,
+        lambda row: (*places[row.pk], row.public_id),
+    )
+    count = search.count(limit=MATCHES_COUNTED + 1)
+    return page, count, MATCHES_COUNTED
 
 
 def _rows(receipts: Sequence[Receipt]) -> list[Row]:

@@ -71,6 +71,9 @@ class Recent:
     refused_reports: set[int] = field(default_factory=set)  # warehouses
     refused_orders: Counter[int] = field(default_factory=Counter)  # by connection
     to_hand_out: Counter[int] = field(default_factory=Counter)  # by connection
+    undecided: Counter[int] = field(default_factory=Counter)  # by connection
+    # By store, of stores with orders that no connection takes.
+    unrouted: Counter[int] = field(default_factory=Counter)
     alerts: Counter[int] = field(default_factory=Counter)  # open ones, by connection
 
     @classmethod
@@ -111,7 +114,29 @@ class Recent:
                 connection__warehouse__platform=WarehousePlatform.MANUAL,
             )
         )
+        recent._count_undecided(connections)
         return recent
+
+    def _count_undecided(self, connections: list[Connection]) -> None:
+        """Count held orders that ask a person.
+
+        Where a store has some that no connection takes, those of the store together.
+        """
+        orders = PurchaseOrder.objects.filter(
+            store__in={connection.store_id for connection in connections},
+            status=PurchaseOrder.Status.NEW,
+            held__in=PurchaseOrder.UNDECIDED,
+        )
+        counted = orders.order_by().values_list("store", "connection")
+        by_store: Counter[int] = Counter()
+        unrouted: set[int] = set()
+        for store, connection, count in counted.annotate(Count("pk")):
+            by_store[store] += count
+            if connection is None:
+                unrouted.add(store)
+            else:
+                self.undecided[connection] = count
+        self.unrouted = Counter({store: by_store[store] for store in unrouted})
 
 
 def _count(rows: QuerySet[PurchaseOrder] | QuerySet[Alert]) -> Counter[int]:
@@ -277,6 +302,22 @@ def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
         return _orders(
             connection, "warn", title % refused, _("Open it to see why."), "error"
         )
+    of_store = recent.unrouted[connection.store_id]
+    undecided = of_store or recent.undecided[connection.pk]
+    if undecided:
+        title = ngettext(
+            "%d purchase order waits for a decision.",
+            "%d purchase orders wait for a decision.",
+            undecided,
+        )
+        return _orders(
+            connection,
+            "wait",
+            title % undecided,
+            _("Open each one to see what it asks."),
+            "undecided",
+            of_store=bool(of_store),
+        )
     waiting = recent.to_hand_out[connection.pk]
     if waiting:
         title = ngettext(
@@ -295,11 +336,22 @@ def _order_trouble(connection: Connection, recent: Recent) -> Status | None:
 
 
 def _orders(
-    connection: Connection, tone: str, title: str, action: str, status: str
+    connection: Connection,
+    tone: str,
+    title: str,
+    action: str,
+    status: str,
+    *,
+    of_store: bool = False,
 ) -> Status:
-    """A line about the connection's orders in one status, with their list."""
+    """A line about orders in one status, the connection's or its store's, with their list."""
     orders = reverse("connections:order_list")
-    query = f"connection={connection.public_id}&status={status}"
+    narrowed = (
+        f"store={connection.store.public_id}"
+        if of_store
+        else f"connection={connection.public_id}"
+    )
+    query = f"{narrowed}&status={status}"
     link = _("Purchase orders")
     return Status(tone, title, action, str(STAFF), f"{orders}?{query}", link)
 

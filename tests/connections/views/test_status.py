@@ -23,6 +23,8 @@ from connections.views.status import Recent, Status, connection_status, lines
 from connections.wire import errors
 from inventory_planner.models import InventoryPlannerSettings
 from tests import factories
+from tests.connections.views.test_inventory import client_of
+from tests.connections.views.test_order_list import order
 from tests.factories import Cast
 from tests.household import Household, dead_run
 
@@ -182,6 +184,36 @@ def test_orders_that_could_not_be_written_back_are_counted(ready: Household) -> 
     ran(ready, "stock_changes")
     PurchaseOrder.objects.update(status="error", write_refused="order_gone")
     assert status(ready).title == "1 purchase order could not be written back."
+
+
+def test_orders_that_wait_for_a_decision_are_counted(
+    ready: Household, cast: Cast
+) -> None:
+    """U15: with their list; not drafts, which wait for Inventory Planner alone."""
+    ran(ready)
+    ran(ready, "stock_changes")
+    PurchaseOrder.objects.all().delete()
+    of, orders = ready.connection, reverse("connections:order_list")
+    order(of, "DRAFT", "A", held="not_sendable")
+    order(of, "GONE", "A", held="sent_before", status="archived")
+    assert status(ready).title == "Working"
+    order(of, "ASKS", "A", held="sent_before")
+    found = status(ready)
+    assert (found.tone, found.title) == (
+        "wait",
+        "1 purchase order waits for a decision.",
+    )
+    assert found.href == f"{orders}?connection={of.public_id}&status=undecided"
+    # One that no connection takes is its store's: all of the store are counted.
+    order(of, "NOWHERE", "A", connection=None, held="no_route")
+    other = factories.connection(of.store, factories.warehouse(cast.merchant, code="X"))
+    order(other, "THERE", "", held="line_error")
+    found = status(ready)
+    assert found.title == "3 purchase orders wait for a decision."
+    assert found.href == f"{orders}?store={of.store.public_id}&status=undecided"
+    page = client_of(cast.staff).get(found.href)
+    listed = {row.order.reference for row in page.context["rows"]}
+    assert listed == {"ASKS", "NOWHERE", "THERE"}
 
 
 def test_a_retry_says_when_and_that_run_now_does_not_wait(ready: Household) -> None:

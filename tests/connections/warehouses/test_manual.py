@@ -100,7 +100,12 @@ def test_receipts_by_hand_add_up_and_close_the_order_there(
     staff.post(url, {"token": "two", **rest})
     order.refresh_from_db()
     assert order.status == PurchaseOrder.Status.RECEIVED
-    assert Receipt.objects.count() == 2
+    receipts = list(Receipt.objects.all())
+    assert len(receipts) == 2
+    named = f"Entered by hand by {by_hand.person}, "
+    assert all(str(receipt).startswith(named) for receipt in receipts)
+    page = staff.get(reverse("connections:order", args=[order.public_id]))
+    assert page.content.decode().count(named) == 2
     run_now(by_hand.orders, "orders_status")
     assert remote(by_hand, "1042")["status"] == "CLOSED"
 
