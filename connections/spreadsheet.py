@@ -22,6 +22,8 @@ _FORMULA = re.compile(r"""['"\s]*[=+\-@＝＋－＠]|'*[\t\r\n]""")
 
 def safe(value: str) -> str:
     """Put an apostrophe before what a spreadsheet would run; numbers stay numbers."""
+    if value[:1].isalnum():  # nothing is run that begins so; most values do
+        return value
     if _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value

@@ -105,6 +105,24 @@ _EVERYWHERE = """
     FROM ({levels}) place
     GROUP BY connection_id, variant_id
 """
+
+# `line` tells where the unsent levels of each connection stand; the greatest counts.
+_TOGETHER = """
+    SELECT level.variant_id, sum(level.available) AS available,
+           max(CASE WHEN NOT level.is_sent THEN line.state
+                    WHEN level.file IS NULL THEN {no_file}
+                    WHEN level.refused IS NOT NULL THEN {refused}
+                    ELSE {sent} END) AS state,
+           max(level.sent_at) FILTER (WHERE level.is_sent) AS sent_at
+    FROM ({levels}) level
+    JOIN (VALUES {states}) AS line (id, state) ON line.id = level.connection_id
+    GROUP BY level.variant_id
+"""
+_NOTHING = """
+    SELECT NULL::text AS variant_id, NULL::numeric AS available, NULL::int AS state,
+           NULL::timestamptz AS sent_at
+    WHERE false
+"""
 _NAMES = {
     "inventory": sql.Literal(Channel.Type.INVENTORY.value),
     "delivered": sql.Literal(Delivery.State.DELIVERED.value),
@@ -152,4 +170,27 @@ def of_places(wanted: Mapping[Connection, Sequence[str]]) -> list[Level]:
     return sorted(
         (Level(*row) for row in found),
         key=lambda row: (row.variant_id, row.location_id),
+    )
+
+
+def together(connections: Sequence[Connection]) -> sql.Composable:
+    """All that a store's connections sell, by variant id, as SQL.
+
+    Columns: variant_id, available, state, sent_at. The connections as of `state_of`.
+    """
+    if not connections:
+        return sql.SQL(_NOTHING)
+    states = [
+        sql.SQL("({}::bigint, {})").format(
+            sql.Literal(line.pk), sql.Literal(state_of(line).value)
+        )
+        for line in connections
+    ]
+    everywhere = sql.SQL(_EVERYWHERE).format(levels=levels.of_connections(connections))
+    return sql.SQL(_TOGETHER).format(
+        levels=sql.SQL(_SENT).format(levels=everywhere, **_NAMES),
+        states=sql.SQL(", ").join(states),
+        sent=sql.Literal(State.SENT.value),
+        no_file=sql.Literal(State.NO_FILE.value),
+        refused=sql.Literal(State.REFUSED.value),
     )

@@ -6,7 +6,7 @@ narrowed the stores to those that the person may see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,9 @@ from uuid import UUID
 
 from psycopg import sql
 
-from connections.query import begins, read
+from connections.models import Connection
+from connections.query import TIME, begins, read, stream
+from connections.stock import sent
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,51 @@ _COMMITTED = """
     GROUP BY line.store_id, level.sku
 """
 
+# Ordered as levels are, and each part by an index: sorted, a million rows would keep
+# somebody waiting for the first.
+_FILE = """
+    SELECT sold.sku, sold.title, sold.channel_sku, sold.variant_id,
+           trim_scale(level.available), trim_scale(sold.committed),
+           CASE WHEN sold.taken_by IS NOT NULL THEN {taken}
+                ELSE coalesce(level.state, {nowhere}) END,
+           to_char(level.sent_at AT TIME ZONE 'UTC', {time})
+    FROM (
+        (
+            SELECT sku, title, channel_sku, variant_id, NULL AS taken_by,
+                   CASE WHEN NOT EXISTS (
+                       SELECT FROM connections_component
+                       WHERE listing_id = listing.id
+                   ) THEN (
+                       SELECT sum(committed) FROM ({held}) held
+                       WHERE held.sku = listing.sku
+                   ) END AS committed
+            FROM connections_listing listing
+            WHERE store_id = {store} AND retired_at IS NULL AND {matches}
+            ORDER BY variant_id
+        )
+        UNION ALL
+        (
+            SELECT sku, '', sku, sku, (
+                       SELECT other.sku FROM connections_listing other
+                       WHERE other.store_id = {store} AND other.variant_id = held.sku
+                         AND other.retired_at IS NULL
+                   ), sum(committed)
+            FROM ({held}) held
+            WHERE {level_matches} AND NOT EXISTS (
+                SELECT FROM connections_listing own
+                WHERE own.store_id = {store} AND own.sku = held.sku
+                  AND own.retired_at IS NULL)
+            GROUP BY sku
+            ORDER BY held.sku
+        )
+    ) sold
+    LEFT JOIN ({levels}) level
+        ON level.variant_id = sold.variant_id AND sold.taken_by IS NULL
+    ORDER BY sold.variant_id
+"""
+_HELD = "SELECT sku, committed FROM connections_stocklevel WHERE warehouse_id = {}"
+_NONE_HELD = "SELECT NULL::text AS sku, NULL::numeric AS committed WHERE false"
+
 
 def page(choice: Choice, after: Sequence[Any], *, limit: int) -> list[Sold]:
     """The rows that follow a place (`Sold.place`); without one, the first."""
@@ -242,3 +289,26 @@ def committed(rows: Iterable[Sold]) -> dict[tuple[int, str], Decimal]:
         skus=sql.Literal([sku for _, sku in pairs]),
     )
     return {(store, sku): total for store, sku, total in found if total is not None}
+
+
+def rows(
+    choice: Choice, lines: Mapping[int, Sequence[Connection]]
+) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Every row as texts, each with its store's id; one store after another.
+
+    SKU, title, channel SKU, variant id, on hand, allocated, `sent.State`, when exported
+    (UTC); by variant id. `lines`: the stores' connections, as of `sent.state_of`.
+    """
+    for store in choice.stores:
+        of = lines.get(store, ())
+        held = [sql.SQL(_HELD).format(sql.Literal(line.warehouse_id)) for line in of]
+        names = choice._names | {
+            "store": sql.Literal(store),
+            "held": sql.SQL(" UNION ALL ").join(held) if of else sql.SQL(_NONE_HELD),
+            "levels": sent.together(of),
+            "taken": sql.Literal(sent.State.TAKEN.value),
+            "nowhere": sql.Literal(sent.nowhere(of).value),
+            "time": TIME,
+        }
+        for row in stream(sql.SQL(_FILE).format(**names)):
+            yield store, row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -31,9 +31,6 @@ from connections.views.paging import (
 )
 from stores.access import Action, MemberRequest, may, member_required
 from stores.models import Merchant, Store, User, Warehouse
-
-# Rows of a file that are read at once: as many as cost little each.
-FILE_ROWS = 2_000
 
 # What a row's state is called, and its tone.
 STATES = {
@@ -149,40 +146,27 @@ def inventory_channel_file(request: MemberRequest) -> StreamingHttpResponse:
         *("SKU", "Title", "Listing SKU", "Variant id", "Merchant", "Store"),
         *("On hand", "Allocated", "Status", "Last exported (UTC)"),
     )
+    lines = lines_of(seen.by_id)
+    words = {str(state.value): str(text) for state, (_tone, text) in STATES.items()}
+
+    def rows() -> Iterator[Sequence[str | None]]:
+        for pk, row in sold.rows(seen.choice, lines):
+            *names, on_hand, allocated, state, exported = row
+            store = seen.by_id[pk]
+            status = words[state or ""]
+            yield (
+                *(*names, str(store.merchant), str(store)),
+                *(on_hand, allocated, status, exported),
+            )
+
     return csv_download(
         request,
         "inventory.channel",
         header,
-        _channel_lines(seen),
+        rows(),
         of=request.membership.account,
         chosen=_chosen(request.POST, "q", "merchant", "store"),
     )
-
-
-def _channel_lines(seen: _Stores) -> Iterator[Sequence[str]]:
-    """The view's rows as texts, from first to last, a few thousand at a time.
-
-    No statement reads them all: one that does sorts them first, and somebody waits. A
-    figure that changes meanwhile is told as it is when its rows are read.
-    """
-    place: Sequence[object] = ()
-    while found := sold.page(seen.choice, place, limit=FILE_ROWS):
-        place = found[-1].place
-        for row in _channel_rows(found, seen.by_id):
-            of, exported_at = row.sold, row.exported_at
-            yield (
-                *(of.sku, of.title, of.channel_sku, of.variant_id),
-                *(str(row.store.merchant), str(row.store)),
-                *(_figure(row.on_hand), _figure(row.allocated), row.status),
-                f"{exported_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-                if exported_at
-                else "",
-            )
-
-
-def _figure(value: Decimal | None) -> str:
-    """Without zeros at the end of a fraction."""
-    return "" if value is None else f"{value.normalize():f}"
 
 
 @dataclass(frozen=True)
@@ -286,7 +270,6 @@ def _channel_rows(
         for level in sent.of_variants(wanted)
     }
     allocated = sold.committed(found)
-    words = {state: (tone, str(text)) for state, (tone, text) in STATES.items()}
     rows = []
     for row in found:
         of = lines.get(row.store_id, ())
@@ -297,7 +280,7 @@ def _channel_rows(
             default=State.TAKEN if row.taken_by else sent.nowhere(of),
         )
         times = [level.sent_at for level in known if level.is_sent and level.sent_at]
-        tone, status = words[state]
+        tone, status = STATES[state]
         rows.append(
             _ChannelRow(
                 sold=row,
@@ -309,7 +292,7 @@ def _channel_rows(
                 if row.is_bundle
                 else allocated.get((row.store_id, row.sku)),
                 tone=tone,
-                status=status,
+                status=str(status),
                 exported_at=max(times, default=None),
             )
         )

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
-from django.http import StreamingHttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -23,7 +22,6 @@ from connections.runs import switch
 from connections.stock import listings, locations
 from connections.stock.listings import Row
 from connections.views import paging
-from connections.views.inventory import FILE_ROWS
 from stores.models import AuditEvent, Merchant, User, Warehouse
 from tests import engine, factories
 from tests.factories import Cast
@@ -304,9 +302,8 @@ def test_a_listing_is_found_by_each_of_its_ids(cast: Cast) -> None:
     listing(of, "X0", "X-0", channel_sku="X-0")
     rows = shown(cast.staff, CHANNEL, q="X")
     assert [row[0] for row in rows] == ["X0", "X1", "B1", "C1"]
-    assert [row[0] for row in file_of(cast.staff, CHANNEL, q="X")[1:]] == [
-        *("X0", "X1", "B1", "C1")
-    ]
+    found = file_of(cast.staff, CHANNEL, q="X")[1:]
+    assert [row[0] for row in found] == ["X0", "C1", "X1", "B1"]  # by variant id
 
 
 def test_the_status_says_what_was_sent_and_why_the_rest_was_not(cast: Cast) -> None:
@@ -392,22 +389,53 @@ def test_a_file_holds_what_the_page_shows_and_runs_nothing(cast: Cast) -> None:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_large_file_begins_before_all_of_it_is_read(cast: Cast) -> None:
+@pytest.mark.parametrize("view", [WAREHOUSE, CHANNEL])
+def test_a_file_costs_the_same_queries_however_long_it_is(
+    cast: Cast, view: str
+) -> None:
     of = line(cast.merchant)
-    skus = [f"SKU-{n:04}" for n in range(2 * FILE_ROWS + 100)]
-    report(of.warehouse, *(f"{sku}@=1.50" for sku in skus))
-    listing(of, skus[3], "4711")
-    response = client_of(cast.staff).post(reverse(f"{CHANNEL}_file"))
-    assert isinstance(response, StreamingHttpResponse)
-    with CaptureQueriesContext(database) as asked:
-        pieces = iter(response.streaming_content)
-        text = next(pieces)
-        begun = len(asked)
-        text += b"".join(pieces)
-        assert len(asked) >= 3 * begun
-    rows = list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))[1:]
-    assert [row[0] for row in rows] == skus
-    assert (rows[3][3], rows[3][6]) == ("4711", "1.5")
+
+    def queries(rows: int) -> int:
+        skus = [f"SKU-{n:04}" for n in range(rows)]
+        report(of.warehouse, *(f"{sku}@=1.50" for sku in skus))
+        with CaptureQueriesContext(database) as asked:
+            assert [row[0] for row in file_of(cast.staff, view)[1:]] == skus
+        return len(asked)
+
+    assert queries(1) == queries(2_000)
+
+
+def test_the_channels_file_and_its_pages_agree(cast: Cast) -> None:
+    """Several warehouses and stores, a link, a bundle, ids that ended, that another
+    listing has, and that nobody reports."""
+    of = line(cast.merchant)
+    second = factories.warehouse(of.merchant, code="WH2")
+    factories.connection(of.store, second)
+    report(of.warehouse, "A@RENO=1.50", "A@=2", "B@=7", "C@=3", "F@=-2.5")
+    report(second, "A@=10", "G@=5", "G@X=5")
+    locations.link(of, "RENO", "L-1", by=None)
+    listing(of, "C", "ended")
+    delivered(of, "first.csv", bound=3)
+    kit = [
+        Row(n, "KIT", "KIT", "KIT", "Kit", component=sku, quantity=Decimal(quantity))
+        for n, (sku, quantity) in enumerate({"B": "2", "G": "3"}.items())
+    ]
+    ends = Row(2, "ended", retired=True)
+    listings.change(of.store, [*kit, ends], by=None)
+    listing(of, "B", "E", channel_sku="shop-b", title="Bee")
+    listing(of, "NOBODY", "nobody")
+    report(of.warehouse, "E@=1")
+    listings.change(factories.store(of.merchant), [Row(2, "V", "A", "V")], by=None)
+    report(line(cast.other_merchant, code="WH3").warehouse, "A@=1", "H@=1")
+
+    page = [
+        (row[0].split()[0], row[3], *(text.replace("–", "") for text in row[4:7]))
+        for row in shown(cast.staff, CHANNEL)
+    ]
+    file = file_of(cast.staff, CHANNEL)[1:]
+    assert len(file) == 11
+    assert sorted(page) == sorted((row[0], row[5], *row[6:9]) for row in file)
+    assert {bool(row[9]) for row in file} == {True, False}
 
 
 def test_a_file_obeys_the_filters_of_its_page(cast: Cast) -> None:
