@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection as database
 from psycopg import sql
 
 from connections.models import Connection, Location
+from connections.query import read
 
 # More changes than this are found by reading everything once.
 NARROW_LIMIT = 50_000
@@ -182,6 +182,11 @@ _CHANGED = """
     WHERE former.store_id = {store}
     LIMIT {limit}
 """
+# Too many are only counted: nobody asks for them one by one.
+_FEW_CHANGED = """
+    SELECT count(*), CASE WHEN count(*) < {limit} THEN array_agg(sku) END
+    FROM ({changed}) found
+"""
 _MOVED = """
         UNION
         (SELECT sku FROM connections_stocklevel
@@ -246,13 +251,10 @@ def of_changed(connection: Connection, since: int) -> sql.Composed | None:
     None when nothing of what changed is sold here. Up to NARROW_LIMIT changes the work
     grows with them, not with the warehouse.
     """
-    found = _changed_variants(connection, since, NARROW_LIMIT + 1)
-    if not found:
-        return None
     # Asked before the levels are read: what is missed here is newer than any bound
     # that was read before, and counts the next time.
-    variants = found if len(found) <= NARROW_LIMIT else None
-    return _levels(connection, variants=variants, since=since)
+    count, variants = _changed_variants(connection, since)
+    return _levels(connection, variants=variants, since=since) if count else None
 
 
 def of_due(
@@ -277,18 +279,21 @@ def of_due(
     )
 
 
-def _changed_variants(connection: Connection, since: int, limit: int) -> list[str]:
+def _changed_variants(
+    connection: Connection, since: int
+) -> tuple[int, list[str] | None]:
+    """How many ids are concerned, and which; None when they are more than NARROW_LIMIT."""
     moved = Location.objects.filter(connection=connection, change_number__gt=since)
     names: dict[str, sql.Composable] = {
         **_names(connection),
         "since": sql.Literal(since),
-        "limit": sql.Literal(limit),
+        "limit": sql.Literal(NARROW_LIMIT + 1),
         "facilities": sql.Literal(list(moved.values_list("facility", flat=True))),
     }
     names["moved"] = sql.SQL(_MOVED if moved else "").format(**names)
-    with database.cursor() as cursor:
-        cursor.execute(sql.SQL(_CHANGED).format(**names))
-        return [variant for [variant] in cursor.fetchall()]
+    names["changed"] = sql.SQL(_CHANGED).format(**names)
+    [[count, variants]] = read(_FEW_CHANGED, **names)
+    return count, variants
 
 
 def _levels(

@@ -132,6 +132,17 @@ def test_a_bundle_is_as_many_as_its_scarcest_component_allows(line: Connection) 
     assert read(levels.of_all(line))[("KIT", "WH1")] == -1
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_changes_are_the_same_however_many_there_are(
+    line: Connection, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connections.stock.levels.NARROW_LIMIT", most)
+    report(line.warehouse, "A@=1", "B@=2", "C@=3")
+    assert levels.of_changed(line, 1) is None
+    report(line.warehouse, "A@=1", "B@=5", "D@=6")
+    assert read(levels.of_changed(line, 1)) == {("B", "WH1"): 5, ("D", "WH1"): 6}
+
+
 def test_an_id_is_one_listings_even_when_a_sku_of_that_name_is_reported_later(
     line: Connection,
 ) -> None:
