@@ -179,6 +179,7 @@ def delivery_send(request: MemberRequest, delivery: str) -> HttpResponse:
         "file": row,
         "is_on": row.channel.is_on and row.connection.is_on,
         "may_be": resend.may_be(row),
+        "age": _age(row),
         "job": STOCK_FULL.slug,
         "token": secrets.token_hex(16),
     }
@@ -204,6 +205,16 @@ def _ask(request: MemberRequest, file: Delivery) -> Delivery | None:
     else:
         messages.info(request, _("It was asked for already: this is the file."))
     return again
+
+
+def _age(file: Delivery) -> Status:
+    """Whether a stock file still tells what is so; of a part without a bound nobody knows."""
+    older = _("Whoever reads it there sees old figures until the next file is read.")
+    if not file.upper_bound:
+        return Status("warn", _("It may hold older stock."), older)
+    if file.upper_bound < file.connection.warehouse.change_number:
+        return Status("warn", _("It holds older stock."), older)
+    return Status("ok", _("Nothing has changed since this file was made."))
 
 
 def file_status(file: Delivery) -> Status:

@@ -17,7 +17,7 @@ from connections.deliveries import bytes as file_bytes
 from connections.models import Channel, Delivery, DeliveryChunk, SyncRun
 from connections.runs import switch
 from connections.views import paging
-from stores.models import AuditEvent
+from stores.models import AuditEvent, Warehouse
 from tests.connections.wizard.walk import log_in
 from tests.factories import Cast
 from tests.household import STOCK_FILE, Household, stock_file
@@ -352,6 +352,7 @@ def test_the_current_stock_is_what_is_offered_first(
 ) -> None:
     """R6: the very file comes second, with a warning."""
     Channel.objects.filter(pk=stock.pk).update(sent_through=12)
+    Warehouse.objects.update(change_number=12)
     file = stock_file(stock, rows=1234, upper_bound=7)
     assert reverse("connections:delivery_send", args=[file.public_id]) in page(
         client, file
@@ -367,6 +368,18 @@ def test_the_current_stock_is_what_is_offered_first(
     client.post(url)
     run = SyncRun.objects.get()
     assert (run.job, run.requested_by_id) == ("stock_full", user_of(client))
+
+
+def test_a_file_that_may_be_the_newest_is_not_called_old(
+    client: Client, stock: Channel
+) -> None:
+    Warehouse.objects.update(change_number=7)
+    file = stock_file(stock, State.UNKNOWN, upper_bound=7)
+    assert "Nothing has changed since this file was made." in send_page(client, file)
+    Warehouse.objects.update(change_number=8)
+    assert "It holds older stock." in send_page(client, file)
+    part = stock_file(stock, State.UNKNOWN, upper_bound=0, part=1, parts=2)
+    assert "It may hold older stock." in send_page(client, part)
 
 
 def user_of(client: Client) -> int:
