@@ -360,8 +360,8 @@ MESSAGES: dict[str, Message] = {
     "delivery_unknown": Message(
         _("Nobody can tell whether a file arrived."),
         _(
-            "It was sent twice; each time the answer got lost, and the file was gone "
-            "when we looked."
+            "It was sent, the answer got lost, and it can no longer be seen where it "
+            "was sent to."
         ),
         _("Nothing is lost: its figures are sent again in a new file."),
         NOBODY,
@@ -408,6 +408,18 @@ MESSAGES: dict[str, Message] = {
         _("What was sent or edited stands; the change was only recorded."),
         _(
             "See what differs on the order's page; tell the warehouse, or edit the order."
+        ),
+        STAFF,
+    ),
+    "order_in_doubt": Message(
+        _("Nobody can tell whether an order's file arrived at the warehouse."),
+        _(
+            "It is not sent again by itself, or the warehouse might receive the order "
+            "twice."
+        ),
+        _(
+            "Ask the warehouse whether it has the order. Then say so on the order's page, "
+            "or send it again from there."
         ),
         STAFF,
     ),

@@ -32,6 +32,7 @@ CODES: dict[str, Kind] = {
     "other_account": Kind.NEEDS_PERSON,
     "orders_unreadable": Kind.NEEDS_PERSON,
     "order_differs": Kind.NEEDS_PERSON,
+    "order_in_doubt": Kind.NEEDS_PERSON,
     "order_not_ready": Kind.NEEDS_PERSON,
     "order_readonly": Kind.NEEDS_PERSON,
     "order_gone": Kind.NEEDS_PERSON,

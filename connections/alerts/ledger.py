@@ -14,7 +14,7 @@ from stores import audit
 from stores.models import User
 
 # No later run disproves these: what they tell of is over when a person has seen to it.
-UNTIL_SEEN_TO = ("orders_unreadable", "order_differs")
+UNTIL_SEEN_TO = ("orders_unreadable", "order_differs", "order_in_doubt")
 
 
 def raise_alert(

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from typing import NoReturn
 
 from django.utils import timezone
 
-from connections.alerts.ledger import raise_alert
 from connections.deliveries import bytes as file_bytes
 from connections.failpoints import failpoint
-from connections.models import Delivery, SyncRun
+from connections.models import Delivery
 from connections.problems import Problem
 from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.wire.errors import WireError
 from connections.wire.sftp import Sftp, join_path
 
-OnDelivered = Callable[[Delivery], None]
+OnEnd = Callable[[Delivery], None]
 State = Delivery.State
 
 # A file that vanished before anybody could look is sent once more, not for ever (D4).
@@ -40,41 +40,58 @@ def send(
     delivery: Delivery,
     sftp: Sftp,
     *,
-    folder: str,
+    folder: Callable[[], str],
     visibility: Visibility,
-    on_delivered: OnDelivered,
+    on_delivered: OnEnd,
+    on_doubt: OnEnd,
 ) -> None:
     """Send, or resolve and then send again, the same bytes under the same name.
 
-    `on_delivered` runs in the transaction that records the delivery. Raises WireError;
-    Problem("name_taken") when a foreign file has the name, Problem("delivery_unknown")
-    when nobody can tell: build a new one then.
+    `folder` tells where to; a later attempt looks where the first one wrote.
+    `on_delivered` and `on_doubt` run in the transaction that records what became of it.
+    Raises WireError; Problem("name_taken") when a foreign file has the name, and
+    Problem("delivery_unknown") when nobody can tell: whether a new one may be built then
+    is for `on_doubt` to say.
     """
-    path = join_path(folder, delivery.name)
     with _failure_kept(context, delivery):
-        if _is_missing(context, delivery, sftp, path):
-            _start(context, delivery, folder)
+        has_moved = delivery.peer not in ("", sftp.peer)
+        if has_moved and delivery.announced:
+            # What became of it is to be seen only where it was sent.
+            _give_up(context, delivery, on_doubt)
+        known = "" if has_moved else delivery.folder
+        where = known or folder()
+        path = join_path(where, delivery.name)
+        if _is_missing(context, delivery, sftp, path, on_doubt):
+            _start(context, delivery, sftp, where)
             if visibility is Visibility.ON_CLOSE:
                 _upload_and_close(context, delivery, sftp, path)
             else:
-                _upload_and_rename(context, delivery, sftp, path)
+                _upload_and_rename(context, delivery, sftp, path, on_doubt)
             _check_size(delivery, sftp, path)
         _record(context, delivery, on_delivered)
 
 
-def _is_missing(context: RunContext, delivery: Delivery, sftp: Sftp, path: str) -> bool:
+def _is_missing(
+    context: RunContext, delivery: Delivery, sftp: Sftp, path: str, on_doubt: OnEnd
+) -> bool:
     """Whether it is to be sent (again), by a look; raises Problem where it must not be."""
     size = _size(sftp, path)
     if delivery.state == State.BUILT:
         if size is not None:
-            _end(context, delivery, State.FOREIGN)
-            raise Problem("name_taken", delivery.name)
-    elif _is_there(delivery, sftp, path, size):
+            _end_as_foreign(context, delivery)
+        return True
+    if size is not None:
+        delivery.size_seen = size
+    if size == delivery.size or (
+        size is None
+        and delivery.state == State.RENAMING
+        and _was_renamed(delivery, sftp, path)
+    ):
         context.count(DUPLICATES_PREVENTED)
         return False
-    elif size is None and delivery.announced >= MOST_SENDS:
-        _give_up(context, delivery)
-        raise Problem("delivery_unknown", delivery.name)
+    is_changed = size is not None and delivery.state == State.RENAMING
+    if is_changed or (size is None and delivery.announced >= MOST_SENDS):
+        _give_up(context, delivery, on_doubt)
     return True
 
 
@@ -96,31 +113,32 @@ def hidden_path(path: str) -> str:
     return f"{folder}/.{name}.part"
 
 
-def _is_there(delivery: Delivery, sftp: Sftp, path: str, size: int | None) -> bool:
-    """Resolve *unknown* by looking (reliability.md P3)."""
-    if size is not None:
-        delivery.size_seen = size
-    if size == delivery.size:
+def _was_renamed(delivery: Delivery, sftp: Sftp, path: str) -> bool:
+    """Resolve an announced rename by looking for the hidden file (reliability.md P3, D4).
+
+    It was complete when the state was committed. If it is gone, the rename took place
+    and the warehouse has taken the file. A server that lets nobody look proves nothing
+    and stops the run.
+    """
+    if sftp.size_of(hidden_path(path)) is None:
         return True
-    # The hidden file was complete when the state was committed. If it is gone as well,
-    # the rename took place and the warehouse has taken the file (D4). A server that lets
-    # nobody look proves nothing and stops the run.
-    return (
-        delivery.state == State.RENAMING
-        and size is None
-        and sftp.size_of(hidden_path(path)) is None
-    )
+    delivery.announced -= 1  # committed with the next attempt
+    return False
 
 
-def _start(context: RunContext, delivery: Delivery, folder: str) -> None:
+def _start(context: RunContext, delivery: Delivery, sftp: Sftp, folder: str) -> None:
     with context.effect():
         delivery.state = State.SENDING
         delivery.attempts += 1
-        delivery.folder = folder
+        delivery.folder, delivery.peer = folder, sftp.peer
         delivery.size_seen = None
         delivery.first_attempt_at = delivery.first_attempt_at or timezone.now()
-        changed = ("state", "attempts", "folder", "size_seen", "first_attempt_at")
-        delivery.save(update_fields=changed)
+        delivery.save(
+            update_fields=[
+                *("state", "attempts", "announced", "folder", "peer"),
+                *("size_seen", "first_attempt_at"),
+            ]
+        )
     failpoint("delivery.started")
 
 
@@ -138,7 +156,7 @@ def _upload_and_close(
 
 
 def _upload_and_rename(
-    context: RunContext, delivery: Delivery, sftp: Sftp, path: str
+    context: RunContext, delivery: Delivery, sftp: Sftp, path: str, on_doubt: OnEnd
 ) -> None:
     hidden = hidden_path(path)
     with _taken_back(delivery, sftp, hidden):
@@ -150,8 +168,11 @@ def _upload_and_rename(
         _check_size(delivery, sftp, hidden)
         if _size(sftp, path) is not None:
             sftp.remove(hidden)
-            _end(context, delivery, State.FOREIGN)
-            raise Problem("name_taken", delivery.name)
+            if delivery.attempts > 1:
+                _give_up(
+                    context, delivery, on_doubt
+                )  # perhaps by a late rename of ours
+            _end_as_foreign(context, delivery)
         _announce(context, delivery, State.RENAMING)
         with _retracted(
             context, delivery, if_so=lambda: _size(sftp, hidden) == delivery.size
@@ -224,38 +245,37 @@ def _size(sftp: Sftp, path: str) -> int | None:
         raise
 
 
-def _give_up(context: RunContext, delivery: Delivery) -> None:
-    """Nobody can tell: the mark stays, so the next file carries the same rows anew."""
+def _give_up(context: RunContext, delivery: Delivery, on_doubt: OnEnd) -> NoReturn:
+    """Nobody can tell. The bytes are kept: people can look what was in it."""
     with context.fenced():
-        _end(context, delivery, State.UNKNOWN)
-        raise_alert(
-            "delivery_unknown",
-            channel=delivery.channel,
-            job=context.run.job,
-            side=SyncRun.Side.STORE,
-            detail=delivery.name,
-        )
+        _end(delivery, State.UNKNOWN)
+        on_doubt(delivery)
+    raise Problem("delivery_unknown", delivery.name)
 
 
-def _end(context: RunContext, delivery: Delivery, state: State) -> None:
+def _end_as_foreign(context: RunContext, delivery: Delivery) -> NoReturn:
+    """Somebody else's file has the name, and ours was never begun under it."""
+    with context.fenced():
+        _end(delivery, State.FOREIGN)
+        file_bytes.drop(delivery)
+    raise Problem("name_taken", delivery.name)
+
+
+def _end(delivery: Delivery, state: State) -> None:
     """End a delivery that is not known to be delivered.
 
-    The bytes of one that may have arrived are kept: people can look what was in it.
     The parts that follow it reach no bound any more: what it held is not told yet.
     """
-    with context.fenced():
-        delivery.state = state
-        delivery.save(update_fields=["state"])
-        if state == State.FOREIGN:
-            file_bytes.drop(delivery)
-        Delivery.objects.unfinished().filter(
-            channel=delivery.channel_id,
-            entity=delivery.entity,
-            subject=delivery.subject,
-        ).update(upper_bound=0, repeated_through=None)
+    delivery.state = state
+    delivery.save(update_fields=["state"])
+    Delivery.objects.unfinished().filter(
+        channel=delivery.channel_id,
+        entity=delivery.entity,
+        subject=delivery.subject,
+    ).update(upper_bound=0, repeated_through=None)
 
 
-def _record(context: RunContext, delivery: Delivery, on_delivered: OnDelivered) -> None:
+def _record(context: RunContext, delivery: Delivery, on_delivered: OnEnd) -> None:
     with context.fenced():
         delivery.state = State.DELIVERED
         delivery.delivered_at = timezone.now()

@@ -34,7 +34,7 @@ class Delivery(TenantModel):
     that makes the file visible, once every byte is there: before it the file cannot be
     there, and a temporary name that is gone later proves the rename. `superseded`: never
     started, newer values were sent instead. `foreign`: its name was taken before the
-    first attempt. `unknown`: sent twice and gone each time before anybody could look.
+    first attempt ended. `unknown`: it may have been seen, and nobody can look any more.
     `asked`: the bytes of `resend_of` once more, until a run takes it up as built.
     """
 
@@ -114,6 +114,13 @@ class Delivery(TenantModel):
     announced = models.PositiveIntegerField(default=0, db_default=0)
     folder = models.CharField(
         max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
+    )
+    peer = models.CharField(
+        max_length=320,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Whose folder that is: user@host:port; set by an attempt."),
     )
     size_seen = models.BigIntegerField(
         null=True,

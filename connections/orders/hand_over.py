@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from connections.alerts.ledger import raise_alert
 from connections.deliveries import build, send
 from connections.deliveries.send import Visibility
 from connections.failpoints import failpoint
@@ -150,23 +151,31 @@ def _send(context: RunContext, sftp: Sftp, in_folder: str, delivery: Delivery) -
             context,
             delivery,
             sftp,
-            folder=delivery.folder or in_folder,
+            folder=lambda: in_folder,
             visibility=Visibility.RENAME,
             on_delivered=lambda done: _set_open(done, context.connection, context.run),
+            on_doubt=lambda lost: _hold(context, lost),
         )
     except Problem as problem:
-        if problem.code == "delivery_unknown":
-            _hold(context, delivery)
-        raise
-    context.count("orders_sent")
+        if problem.code != "delivery_unknown":
+            raise
+        context.count("orders_in_doubt")  # the others need not wait for the answer
+    else:
+        context.count("orders_sent")
 
 
 def _hold(context: RunContext, delivery: Delivery) -> None:
     """The warehouse perhaps has it: a new file only when a person says so."""
-    with context.fenced():
-        PurchaseOrder.objects.filter(
-            public_id=delivery.subject, status=PurchaseOrder.Status.NEW
-        ).update(held=PurchaseOrder.Held.SENT_BEFORE, changed_at=timezone.now())
+    PurchaseOrder.objects.filter(
+        public_id=delivery.subject, status=PurchaseOrder.Status.NEW
+    ).update(held=PurchaseOrder.Held.SENT_BEFORE, changed_at=timezone.now())
+    raise_alert(
+        "order_in_doubt",
+        channel=context.channel,
+        job=context.run.job,
+        side=SyncRun.Side.WAREHOUSE,
+        detail=delivery.name,
+    )
 
 
 def _set_open(

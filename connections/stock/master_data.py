@@ -11,7 +11,7 @@ from psycopg import sql
 from connections import platforms
 from connections.deliveries import build, copy
 from connections.deliveries.preflight import Preflight
-from connections.deliveries.send import OnDelivered
+from connections.deliveries.send import OnEnd
 from connections.failpoints import failpoint
 from connections.models import Channel, Connection, Delivery, StockLevel
 from connections.models.delivery import DeliveryQuerySet
@@ -142,7 +142,7 @@ def _source(connection: Connection, entity: Delivery.Entity) -> sql.Composed:
     )
 
 
-def _noted(context: RunContext) -> OnDelivered:
+def _noted(context: RunContext) -> OnEnd:
     def note(delivery: Delivery) -> None:
         context.note(
             "master_data_sent",

@@ -19,7 +19,9 @@ from connections.views.status import Status, explained
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 
 # Alerts whose detail is the name of a file.
-ABOUT_A_FILE = {"delivery_unknown", "not_confirmed", "cut_off_missed"}
+ABOUT_A_FILE = {
+    *("delivery_unknown", "order_in_doubt", "not_confirmed", "cut_off_missed"),
+}
 # What a line's words and links are made of.
 RELATIONS = ("channel", "connection__store", "connection__warehouse", "dismissed_by")
 

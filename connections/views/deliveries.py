@@ -224,7 +224,8 @@ def file_status(file: Delivery) -> Status:
     if state == State.DELIVERED:
         return _uploaded(file)
     if state == State.UNKNOWN:
-        message = explain("delivery_unknown")
+        is_order = file.entity == Delivery.Entity.PURCHASE_ORDER
+        message = explain("order_in_doubt" if is_order else "delivery_unknown")
         title = f"{message.happened} {message.means}"
         status = Status(tone, title, str(message.do), str(message.owner))
     else:

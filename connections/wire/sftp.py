@@ -104,13 +104,17 @@ def _is_plain(part: str) -> bool:
 
 
 class Sftp:
-    """One SFTP session. For one thread; every method raises WireError."""
+    """One SFTP session. For one thread; every method raises WireError.
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    ``peer``: whom it speaks with and as whom, as ``user@host:port``.
+    """
+
+    def __init__(self, channel: paramiko.Channel, *, peer: str) -> None:
         """Greet the server on a channel with a timeout, SFTP having been asked for.
 
         Raises sftp_unavailable.
         """
+        self.peer = peer
         self._channel = channel
         self._received = bytearray()
         self._last_request = 0

@@ -129,6 +129,9 @@ class SshTarget:
     password: str = field(default="", repr=False)
     limits: Limits = Limits()
 
+    def __str__(self) -> str:
+        return f"{self.username}@{self.host}:{self.port}"
+
 
 class _Watchdog:
     """One thread that ends connections when their time is over.
@@ -347,7 +350,7 @@ def connect(target: SshTarget, *, deadline: Deadline) -> Iterator[Sftp]:
                 )
                 _check_host_key(offered, target.host_keys)
                 _log_in(transport, sock, target, key, deadline)
-                yield _open_sftp(transport, sock, deadline, limits)
+                yield _open_sftp(transport, sock, target, deadline)
             finally:
                 transport.close()
     finally:
@@ -556,16 +559,17 @@ def _log_in(
 
 
 def _open_sftp(
-    transport: _Transport, sock: socket.socket, deadline: Deadline, limits: Limits
+    transport: _Transport, sock: socket.socket, target: SshTarget, deadline: Deadline
 ) -> Sftp:
+    answer_s = target.limits.channel_s
     # SFTPClient.from_transport waits for ever when the server stays silent (D9).
-    with _step(sock, deadline, limits.channel_s, "sftp_unavailable"):
+    with _step(sock, deadline, answer_s, "sftp_unavailable"):
         try:
             transport.set_keepalive(_KEEPALIVE_S)
             channel = transport.open_session()
-            channel.settimeout(limits.channel_s)
+            channel.settimeout(answer_s)
             _request_sftp(transport, channel)
-            return Sftp(channel)
+            return Sftp(channel, peer=str(target))
         except Exception as error:
             raise _channel_error(transport, error) from error
 

@@ -61,7 +61,7 @@ def record_before_close() -> None:
         return offset
 
     def record_then_close(
-        context: RunContext, delivery: Delivery, on_delivered: send.OnDelivered
+        context: RunContext, delivery: Delivery, on_delivered: send.OnEnd
     ) -> None:
         record(context, delivery, on_delivered)
         time.sleep(WINDOW_S)
@@ -113,8 +113,10 @@ def retry_under_new_name() -> None:
     """Give a file that was tried before another name."""
     original, start = send.send, send._start
 
-    def start_slowly(context: RunContext, delivery: Delivery, folder: str) -> None:
-        start(context, delivery, folder)
+    def start_slowly(
+        context: RunContext, delivery: Delivery, sftp: Sftp, folder: str
+    ) -> None:
+        start(context, delivery, sftp, folder)
         time.sleep(WINDOW_S)
 
     def send_renamed(

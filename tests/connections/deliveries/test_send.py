@@ -137,6 +137,20 @@ def test_a_file_that_vanishes_twice_is_unknown_and_its_rows_are_sent_anew(
     assert len(line.opened("open_write")) == 3
 
 
+def test_d4_a_file_begun_on_another_server_is_not_looked_for_here(line: Line) -> None:
+    """Its folder is not ours to guess; the new server gets the rows in a new file."""
+    fail_once(line, "closed", DropConnection())
+    run = run_now(line.stock, "stock_changes")
+    Delivery.objects.update(peer="them@elsewhere.example:22", folder="/elsewhere")
+    run = again(run)
+    assert (run.error_code, line.stock.sent_through) == ("delivery_unknown", 0)
+    assert Alert.objects.get(code="delivery_unknown").side == "store"
+    assert again(run).state == "succeeded"
+    second, first = Delivery.objects.all()
+    assert (first.state, second.state) == ("unknown", "delivered")
+    assert (second.rows, line.stock.sent_through) == (first.rows, second.upper_bound)
+
+
 def test_an_upload_that_never_got_to_its_close_is_tried_as_often_as_it_takes(
     wide_line: Line,
 ) -> None:
