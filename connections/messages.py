@@ -310,6 +310,15 @@ MESSAGES: dict[str, Message] = {
         _("Ask the warehouse to correct the file and send it under a new name."),
         WAREHOUSE,
     ),
+    "report_late": Message(
+        _("Most of a stock file is older than what the warehouse had reported."),
+        _("Its older figures were left; newer ones stand."),
+        _(
+            "If the figures are right, ask the warehouse to check the clock and the time "
+            "zone of its reports."
+        ),
+        WAREHOUSE,
+    ),
     "file_unreadable": Message(
         _("A file of the warehouse cannot be read."),
         _("Its server does not give it to our log-in; the files after it were read."),
@@ -589,6 +598,12 @@ EVENTS: dict[str, tuple[str, Text]] = {
         _(
             "Stock file %(file)s read: %(rows)s rows, one for each SKU and facility; "
             "%(changed)s levels changed."
+        ),
+    ),
+    "stock_late": (
+        "warn",
+        _(
+            "%(late)s figures of %(file)s are older than what was stored, and were left."
         ),
     ),
     "stock_refused": ("bad", _("Stock file %(file)s refused: %(reason)s.")),

@@ -20,6 +20,7 @@ CODES: dict[str, Kind] = {
     "secret_unreadable": Kind.NEEDS_PERSON,
     # Files for and from far sides.
     "report_refused": Kind.NEEDS_PERSON,
+    "report_late": Kind.NEEDS_PERSON,
     "file_unreadable": Kind.NEEDS_PERSON,
     "stock_not_reported": Kind.NEEDS_PERSON,
     "vendor_currency_missing": Kind.NEEDS_PERSON,

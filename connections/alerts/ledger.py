@@ -13,8 +13,9 @@ from connections.models import Alert, Channel, SyncRun
 from stores import audit
 from stores.models import User
 
-# No later run disproves these: what they tell of is over when a person has seen to it.
-UNTIL_SEEN_TO = ("orders_unreadable", "order_differs", "order_in_doubt")
+# No later run disproves these by going well: what they tell of is over when a person has
+# seen to it, or when what told of it looks again.
+UNTIL_SEEN_TO = ("orders_unreadable", "order_differs", "order_in_doubt", "report_late")
 
 
 def raise_alert(

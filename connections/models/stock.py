@@ -48,6 +48,8 @@ class StockReport(TenantModel):
     reason = models.CharField(max_length=200, blank=True, db_default="")
     rows = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
+    # Figures that differ and are older than the stored ones: they are left.
+    late = models.PositiveIntegerField(default=0, db_default=0)
     # Line number and reason of the first bad rows; `bad_rows` counts all.
     bad_rows = models.PositiveIntegerField(default=0)
     problems = models.JSONField(default=list)
@@ -79,6 +81,11 @@ class StockReport(TenantModel):
 
     def __str__(self) -> str:
         return self.file_name or self.name
+
+    @property
+    def is_late(self) -> bool:
+        """Most of what it says anew is older than what was known."""
+        return self.late > self.changed
 
     @property
     def expires_at(self) -> datetime:

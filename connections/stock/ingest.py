@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 from django.db import connection
 
+from connections.alerts.ledger import close_alert, raise_alert
 from connections.failpoints import failpoint
-from connections.models import StockReport
+from connections.models import Channel, StockReport, SyncRun
+from connections.runs import schedule
 from connections.runs.context import RunContext
 from connections.stock import reports, staging
 from connections.stock.staging import Reader
@@ -57,7 +59,8 @@ WRITE = """
                 THEN level.changed_at ELSE now() END
         FROM last
         WHERE level.warehouse_id = %(warehouse)s AND level.id = last.level_id
-          AND level.reported_at <= last.reported_at
+          AND (level.reported_at <= last.reported_at
+            OR level.reported_at > statement_timestamp())
         RETURNING 1
     ), added AS (
         INSERT INTO connections_stocklevel
@@ -68,7 +71,8 @@ WRITE = """
         FROM last WHERE level_id IS NULL
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM added)
+    SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM added),
+        (SELECT count(*) FROM last)
 """
 
 
@@ -115,8 +119,9 @@ def stage(reader: Reader, rows: Iterable[list[str]], modified_at: datetime) -> S
     Raises reports.RefusedReportError and whatever reading the bytes raises.
     """
     report = reports.Report()
+    now = schedule.database_now()
     try:
-        staging.write(reader, reports.levels(iter(rows), report, modified_at))
+        staging.write(reader, reports.levels(iter(rows), report, modified_at, now))
     except UnicodeDecodeError:
         raise reports.RefusedReportError("the file is not UTF-8 text") from None
     except csv.Error as error:
@@ -149,7 +154,7 @@ def apply(
     if not row.exists():
         return None  # somebody else read it while this one was on its way
     write_levels(locked, reader, done)
-    row.update(changed=done.changed, change_number=done.change_number)
+    row.update(changed=done.changed, late=done.late, change_number=done.change_number)
     failpoint("report.applying")
     return done
 
@@ -188,7 +193,8 @@ def write_levels(locked: Warehouse, reader: Reader, report: StockReport) -> None
                 "number": number,
             },
         )
-        report.changed = cursor.fetchone()[0]
+        report.changed, differing = cursor.fetchone()
+    report.late = differing - report.changed
     staging.clear(reader)
     if report.changed:
         report.change_number = locked.change_number = number
@@ -221,10 +227,27 @@ def _read(context: RunContext, sftp: Sftp, file: inbox.OutFile) -> None:
                 changed=done.changed,
                 bad_rows=done.bad_rows,
             )
+            _tell_late(context, done)
     failpoint("report.applied")
     if done is not None:
         context.count("files_read")
         context.count("levels_changed", done.changed)
+
+
+def _tell_late(context: RunContext, report: StockReport) -> None:
+    if report.late:
+        context.note("stock_late", file=report.name, late=report.late)
+    if report.is_late:
+        raise_alert(
+            "report_late",
+            channel=context.channel,
+            side=SyncRun.Side.WAREHOUSE,
+            detail=report.name,
+        )
+        return
+    # Another connection of the warehouse may have read the one before.
+    for channel in Channel.objects.filter(connection__warehouse=context.warehouse):
+        close_alert("report_late", channel=channel)
 
 
 def _refuse(

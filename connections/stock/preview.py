@@ -31,7 +31,8 @@ COMPARE = """
                     IS NOT DISTINCT FROM
                     (reported.available, reported.on_hand, reported.committed)
                     THEN 'unchanged'
-                WHEN level.reported_at > reported.reported_at THEN 'late'
+                WHEN level.reported_at > reported.reported_at
+                    AND level.reported_at <= statement_timestamp() THEN 'late'
                 ELSE 'changed'
             END AS outcome
         FROM reported LEFT JOIN connections_stocklevel level

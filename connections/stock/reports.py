@@ -71,14 +71,14 @@ class RefusedReportError(Exception):
 
 
 def levels(
-    rows: Iterator[list[str]], report: Report, reported_by: datetime
+    rows: Iterator[list[str]], report: Report, reported_by: datetime, read_at: datetime
 ) -> Iterator[Levels]:
     """Yield good rows, many at once, and count the rest.
 
-    `reported_by`: the file's own time, for rows without one. Raises RefusedReportError
-    for a header that is none.
+    `reported_by`: the file's own time, for rows without one. No row is taken to be true
+    later than `read_at`. Raises RefusedReportError for a header that is none.
     """
-    checks = _Checks(_columns(next(rows, None)), reported_by)
+    checks = _Checks(_columns(next(rows, None)), reported_by, read_at)
     first = 2
     while batch := list(islice(rows, ROWS_AT_ONCE)):
         lines: Sequence[int] = range(first, first + len(batch))
@@ -124,10 +124,13 @@ class _Checks:
     Most figures and times of a file stand in it often: each is judged once.
     """
 
-    def __init__(self, columns: dict[str, int], reported_by: datetime) -> None:
+    def __init__(
+        self, columns: dict[str, int], reported_by: datetime, read_at: datetime
+    ) -> None:
         self._columns = columns
+        self._read_at = read_at
         self._figures: dict[str, str] = {"": NULL}
-        self._times: dict[str, str] = {"": reported_by.isoformat()}
+        self._times: dict[str, str] = {"": min(reported_by, read_at).isoformat()}
 
     def faults(
         self, lines: Sequence[int], rows: list[list[str]]
@@ -203,7 +206,9 @@ class _Checks:
             at = datetime.fromisoformat(text)
         except ValueError:
             raise ValueError(f"{name} is not a time: {text[:40]!r}") from None
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+        # A time still to come would keep out every true report until then.
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(at, self._read_at).isoformat()
 
 
 def _texts(name: str, texts: Sequence[str], longest: int) -> Sequence[str]:

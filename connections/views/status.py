@@ -68,7 +68,8 @@ class Recent:
     runs: dict[int, dict[str, SyncRun]] = field(default_factory=dict)
     may_manage: bool = True  # the person who looks
     busy: set[int] = field(default_factory=set)  # channels
-    refused_reports: set[int] = field(default_factory=set)  # warehouses
+    # What is wrong with a warehouse's newest report, a code of messages.py.
+    report_troubles: dict[int, str] = field(default_factory=dict)
     refused_orders: Counter[int] = field(default_factory=Counter)  # by connection
     to_hand_out: Counter[int] = field(default_factory=Counter)  # by connection
     undecided: Counter[int] = field(default_factory=Counter)  # by connection
@@ -96,11 +97,11 @@ class Recent:
             .order_by("warehouse_id", "-pk")
             .distinct("warehouse_id")
         )
-        recent.refused_reports = {
-            report.warehouse_id
-            for report in newest_reports
-            if report.state == StockReport.State.REFUSED
-        }
+        for report in newest_reports:
+            if report.state == StockReport.State.REFUSED:
+                recent.report_troubles[report.warehouse_id] = "report_refused"
+            elif report.is_late:
+                recent.report_troubles[report.warehouse_id] = "report_late"
         alerts = Alert.objects.open().filter(connection__in=connections)
         recent.alerts = _count(alerts)
         orders = PurchaseOrder.objects.filter(connection__in=connections)
@@ -280,11 +281,12 @@ def _at_work(
 
 
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
-    if connection.warehouse_id not in recent.refused_reports:
+    trouble = recent.report_troubles.get(connection.warehouse_id)
+    if trouble is None:
         return None
     return explained(
         connection,
-        "report_refused",
+        trouble,
         "warn",
         SyncRun.Side.WAREHOUSE,
         may_manage=recent.may_manage,

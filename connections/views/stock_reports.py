@@ -87,6 +87,10 @@ def _status(report: StockReport) -> Status:
         upload = reverse("connections:stock_upload", args=[report.warehouse.public_id])
         again = {"href": upload, "link": _("Upload another file")}
     match report.state:
+        case StockReport.State.APPLIED if report.is_late:
+            title = _("Applied, but most of what differs is older than what is stored.")
+            told = _("Older figures were left; newer ones stand.")
+            return Status("warn", title, told, **again)
         case StockReport.State.APPLIED if report.changed:
             told = _("What changed goes out with the next inventory update.")
             return Status("ok", _("Applied."), told)

@@ -13,9 +13,11 @@ from decimal import Decimal
 import pytest
 from django.db import connection as database
 from django.db import transaction
+from django.utils import timezone
 
 from connections.models import (
     Activity,
+    Alert,
     StagedLevel,
     StockLevel,
     StockReport,
@@ -154,8 +156,54 @@ def test_a_late_older_report_does_not_undo_a_newer_figure(line: Line) -> None:
     apply(line, [["A", "RENO", "5"]], name="new", at=NOW)
     done = apply(line, [["A", "RENO", "1"]], name="old", at=NOW - timedelta(hours=1))
     assert done is not None
-    assert done.changed == 0
+    assert (done.changed, done.late) == (0, 1)
     assert levels() == {"A@RENO": 5}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=10), timedelta(days=36 * 365)])
+def test_a_time_still_to_come_keeps_no_later_report_out(
+    line: Line, ahead: timedelta
+) -> None:
+    """The warehouse's clock is ahead, or it sends its own time as if it were UTC."""
+    now = timezone.now()
+    apply(line, [["A", "RENO", "5"]], name="ahead", at=now + ahead)
+    done = apply(line, [["A", "RENO", "1"]], name="true", at=timezone.now())
+    assert done is not None
+    assert (done.changed, done.late) == (1, 0)
+    assert levels() == {"A@RENO": 1}
+    # One that was made before both is late all the same.
+    apply(line, [["A", "RENO", "9"]], name="old", at=now - timedelta(hours=1))
+    assert levels() == {"A@RENO": 1}
+
+
+def test_a_stored_time_still_to_come_gives_way(line: Line) -> None:
+    """It was stored before such times were capped, or by a clock that was wrong."""
+    apply(line, [["A", "RENO", "5"]], name="before", at=NOW)
+    StockLevel.objects.update(reported_at=timezone.now() + timedelta(days=1))
+    apply(line, [["A", "RENO", "1"]], name="after", at=NOW)
+    assert levels() == {"A@RENO": 1}
+
+
+def test_a_report_that_is_late_for_the_most_part_is_told_until_one_is_not(
+    line: Line,
+) -> None:
+    line.clear_reports()
+    apply(line, [["A", "RENO", "5"], ["B", "RENO", "5"]], name="before", at=NOW)
+
+    def read(name: str, at: str, body: str) -> list[tuple[str, str]]:
+        rows = "".join(f"{row},{at}\n" for row in body.split())
+        line.report(name, "sku,facility,available,reported_at\n" + rows)
+        assert run_now(line.stock, "stock_changes").state == "succeeded"
+        return list(Alert.objects.open().values_list("code", "detail"))
+
+    late = [("report_late", "inv_1.csv")]
+    assert read("inv_1.csv", "2026-01-01", "A,RENO,1 B,RENO,1 C,RENO,1") == late
+    assert levels() == {"A@RENO": 5, "B@RENO": 5, "C@RENO": 1}
+    assert Activity.objects.get(event="stock_late").facts["late"] == 2
+    # A run that finds no file disproves nothing.
+    run_now(line.stock, "stock_changes")
+    assert Alert.objects.open().filter(code="report_late").exists()
+    assert read("inv_2.csv", "2026-11-25", "A,RENO,1") == []
 
 
 def test_the_last_row_of_a_sku_wins(line: Line) -> None:

@@ -12,6 +12,7 @@ from connections.stock.reports import NULL, Levels, RefusedReportError, Report
 from connections.warehouses import inbox
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+READ_AT = datetime(2026, 11, 24, 13, tzinfo=UTC)
 HEADER = "sku,facility,available,on_hand,committed,reported_at\n"
 
 
@@ -20,7 +21,8 @@ def read(text: str, *, piece: int = 7) -> tuple[list[Levels], Report]:
     data = text.encode()
     pieces = (data[at : at + piece] for at in range(0, len(data), piece))
     report = Report()
-    return list(reports.levels(inbox.rows_of_pieces(pieces), report, AT)), report
+    rows = inbox.rows_of_pieces(pieces)
+    return list(reports.levels(rows, report, AT, READ_AT)), report
 
 
 def only(text: str) -> tuple[str, ...]:
@@ -41,6 +43,17 @@ def only(text: str) -> tuple[str, ...]:
             f'A,"x" B\\|R|-.5|+1.|0.00000|{AT.isoformat()}',
         ),
         ("Ünï 😀,R,1,,,", f"Ünï 😀|R|1|NULL|NULL|{AT.isoformat()}"),
+        # Nothing is true later than it was read.
+        ("A,R,1,,,2062-11-24", f"A|R|1|NULL|NULL|{READ_AT.isoformat()}"),
+        (
+            "A,R,1,,,2026-11-24T12:30:00-01:00",
+            f"A|R|1|NULL|NULL|{READ_AT.isoformat()}",
+        ),
+        (
+            "A,R,1,,,2026-11-24T14:30:00+02:00",
+            "A|R|1|NULL|NULL|2026-11-24T14:30:00+02:00",
+        ),
+        ("A,R,1,,,9999-12-31T23:59-12:00", f"A|R|1|NULL|NULL|{READ_AT.isoformat()}"),
     ],
 )
 def test_a_row_is_taken_as_it_says(row: str, staged: str) -> None:

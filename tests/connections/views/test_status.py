@@ -179,6 +179,18 @@ def test_a_refused_report_is_told(ready: Household) -> None:
     assert found.href.startswith("/warehouses/")
 
 
+def test_a_report_that_is_late_for_the_most_part_is_told(ready: Household) -> None:
+    ran(ready)
+    ran(ready, "stock_changes")
+    StockReport.objects.update(late=2, changed=2)
+    assert status(ready).title == "Working"
+    StockReport.objects.update(late=3)
+    found = status(ready)
+    assert found.tone == "warn"
+    assert "older than what the warehouse had reported" in found.title
+    assert found.owner == "the warehouse"
+
+
 def test_orders_that_could_not_be_written_back_are_counted(ready: Household) -> None:
     ran(ready)
     ran(ready, "stock_changes")
