@@ -277,7 +277,7 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
         )
         for line in there.lines
     )
-    return _decide(
+    changed = _decide(
         order,
         by,
         what,
@@ -297,6 +297,8 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
         acknowledgement="",
         **_NOT_REFUSED,
     )
+    receipts.count_anew([order])
+    return changed
 
 
 def _as_it_came(order: PurchaseOrder) -> RemoteOrder:

@@ -211,6 +211,7 @@ def _change(
     readable = [(row, order) for row, order in taken if row.held != Held.UNREADABLE]
     PurchaseOrderLine.objects.filter(order__in=[row for row, _ in readable]).delete()
     _write_lines(readable)
+    receipts.count_anew([row for row, _ in readable])
     context.count("orders_changed", len(rows))
     _tell(context, events)
 

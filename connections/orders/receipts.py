@@ -6,7 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import cast
 
@@ -29,6 +29,7 @@ from connections.orders.standing import standing, status_of
 from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 from connections.warehouses import file_exchange, inbox
 from connections.warehouses.platforms import exchanges_files
+from connections.warehouses.times import time_of
 from stores import audit
 from stores.models import User, Warehouse
 
@@ -78,7 +79,7 @@ def read_receipts(context: RunContext) -> None:
                 failpoint("receipts.applied")
                 if any(new):
                     context.count("files_read")
-                else:
+                elif not _is_read(context.warehouse, file.name):
                     # A row that says so, or the file would be read at every run.
                     _refuse(context, file.name, "all of it was read before")
         inbox.tell_unreadable(context, unreadable)
@@ -114,12 +115,23 @@ def parse(rows: Iterator[list[str]]) -> list[ReportedReceipt]:
                 received_at=_time(line, value.get("received_at", "")),
             ),
         )
+        for name in ("po_id", "po_number"):  # blank: that of the lines before
+            if value.get(name) and value[name] != getattr(receipt, name):
+                raise ValueError(
+                    f"line {line}: receipt {value['receipt_id'][:40]} names another order"
+                )
         receipt.lines.append(
             (value.get("line_id", ""), value["sku"], _quantity(line, value["quantity"]))
         )
     if not receipts:
         raise ValueError("the file holds no receipt")
     return list(receipts.values())
+
+
+def _is_read(warehouse: Warehouse, file_name: str) -> bool:
+    """Whether the run of another store of this warehouse has come first."""
+    known = Receipt.objects.filter(warehouse=warehouse, file_name=file_name)
+    return known.exists()
 
 
 def _apply(context: RunContext, file_name: str, reported: ReportedReceipt) -> bool:
@@ -210,12 +222,32 @@ def adopt(receipt: Receipt) -> PurchaseOrder | None:
     order = find_order(receipt.warehouse, name, name)
     if order is None:
         return None
+    _count_on(order, receipt)
+    return order
+
+
+def count_anew(orders: Collection[PurchaseOrder]) -> None:
+    """Match receipts with orders whose lines were written anew, and add them up.
+
+    The orders' rows must be locked.
+    """
+    known = PurchaseOrder.objects.filter(
+        Exists(Receipt.objects.filter(order=OuterRef("pk"), state__in=Receipt.COUNTED)),
+        pk__in=[order.pk for order in orders],
+    )
+    for order in known.select_related("store", "account", "connection"):
+        for receipt in order.receipts.filter(state__in=Receipt.COUNTED).order_by("pk"):
+            _count_on(order, receipt)
+    read_again(orders)
+
+
+def _count_on(order: PurchaseOrder, receipt: Receipt) -> None:
+    """Let a receipt count on an order; the store platform is perhaps to be told."""
     receipt.order, receipt.po_number, receipt.error = order, str(order), ""
     receipt.state = first_state(order)
     receipt.save(update_fields=["order", "po_number", "error", "state"])
     match_lines(receipt, order)
     add_up(order)
-    return order
 
 
 def let_go(order: PurchaseOrder) -> None:
@@ -430,10 +462,7 @@ def _quantity(line: int, text: str) -> Decimal:
 
 
 def _time(line: int, text: str) -> datetime | None:
-    if not text:
-        return None
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"line {line}: received_at is not a time") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return time_of("received_at", text, timezone.now()) if text else None
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from None

@@ -6,9 +6,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import islice
+
+from connections.warehouses.times import time_of
 
 SKU_LENGTH = 256
 FACILITY_LENGTH = 100
@@ -202,13 +204,8 @@ class _Checks:
     def _time(self, name: str, text: str) -> str:
         if not text:
             return self._times[""]
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f"{name} is not a time: {text[:40]!r}") from None
         # A time still to come would keep out every true report until then.
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return min(at, self._read_at).isoformat()
+        return time_of(name, text, self._read_at).isoformat()
 
 
 def _texts(name: str, texts: Sequence[str], longest: int) -> Sequence[str]:

@@ -227,6 +227,22 @@ def test_a_bad_receipt_is_refused_and_the_next_one_read(line: Line) -> None:
         (b"receipt_id,po_id,sku,quantity\nR,1,A\n", "3 values instead of 4"),
         (b"receipt_id,po_id,sku,quantity\nR,1,A\0,1\n", "no text"),
         (b"receipt_id,po_id,sku,quantity\n\xff,1,A,1\n", "not UTF-8"),
+        (
+            b"receipt_id,po_id,sku,quantity\nR,1,A,1\nR,,B,1\nR,2,A,1\n",
+            "line 4: receipt R names another order",
+        ),
+        (
+            b"receipt_id,po_id,po_number,sku,quantity\nR,1,7,A,1\nR,1,8,A,1\n",
+            "line 3: receipt R names another order",
+        ),
+        (
+            b"receipt_id,po_id,sku,quantity,received_at\nR,1,A,1,0001-01-01\n",
+            "line 2: received_at is before 2000: '0001-01-01'",
+        ),
+        (
+            b"receipt_id,po_id,sku,quantity,received_at\nR,1,A,1,soon\n",
+            "line 2: received_at is not a time: 'soon'",
+        ),
     ],
 )
 def test_a_malformed_receipt_says_why(line: Line, content: bytes, reason: str) -> None:
@@ -243,3 +259,12 @@ def test_a_receipt_of_an_unknown_order_is_an_error_to_see(line: Line) -> None:
     assert run_now(line.orders, "orders_status").state == "succeeded"
     receipt = Receipt.objects.get()
     assert (receipt.state, receipt.error) == ("error", "No order 77 of this warehouse.")
+
+
+def test_goods_are_never_received_later_than_the_receipt_was_read(line: Line) -> None:
+    header = "receipt_id,po_id,sku,quantity,received_at\n"
+    line.report("rcp_0.csv", header + "R,1,A,1,9999-12-31T23:59-12:00\n")
+    run_now(line.orders, "orders_status")
+    receipt = Receipt.objects.get()
+    assert receipt.received_at is not None
+    assert receipt.received_at <= receipt.created_at

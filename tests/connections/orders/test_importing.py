@@ -276,6 +276,38 @@ def test_an_unreadable_order_is_a_row_and_an_alert_until_it_is_mended(
     assert not Alert.objects.open().exists()
 
 
+@pytest.mark.parametrize("mended_by", ["import", "person"])
+def test_what_came_while_an_order_could_not_be_read_counts_once_it_can(
+    line: Line, mended_by: str
+) -> None:
+    """It is not sent: the warehouse has it. A receipt of it may even have come first."""
+    set_up(line)
+    doc = remote(line, "1043")
+    items = doc["items"]
+    tell = "receipt_id,po_id,sku,quantity\n{name},{id},{sku},{quantity:.0f}\n"
+    for name, item in zip(("R-1", "R-2"), items, strict=True):
+        facts = {"id": doc["id"], "sku": item["sku"], "quantity": item["replenishment"]}
+        line.report(f"rcp_{name}.csv", tell.format(name=name, **facts))
+        if name == "R-1":
+            run_now(line.orders, "orders_status")
+            touch(doc, items={"not": "a list"})
+            import_now(line)
+    run_now(line.orders, "orders_status")
+    row = PurchaseOrder.objects.get(reference="1043")
+    assert (row.status, row.held) == ("error", "unreadable")
+    touch(doc, items=items)
+    if mended_by == "import":
+        import_now(line)
+    else:  # a later version can read what came
+        PurchaseOrder.objects.filter(pk=row.pk).update(document=doc)
+        assert actions.each(actions.reprocess, [row], line.person).changed == 1
+    row.refresh_from_db()
+    assert (row.status, row.held) == ("received", "")
+    assert not row.tombstones().exists()
+    run_now(line.orders, "orders_status")
+    assert doc["status"] == "CLOSED"
+
+
 @pytest.mark.parametrize("odd", [None, "text", {"reference": "X-1"}, {"id": "../x"}])
 def test_an_order_without_an_id_is_set_aside_once(line: Line, odd: Any) -> None:
     """I14: whatever stands in the list."""

@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 
 from connections.models import PurchaseOrder, Receipt
+from tests import factories
 from tests.connections.orders.test_flow import set_up
 from tests.engine import enqueue, run_now
 from tests.factories import Line
+from tests.lab import failpoints
 from tests.lab.crash import rise_again, work_and_die
 
 TWO_RECEIPTS = """\
@@ -36,3 +38,26 @@ def test_a_worker_that_dies_within_a_file_of_receipts_loses_none(
     assert {receipt.external_id for receipt in receipts} == {"R-1", "R-2"}
     first.refresh_from_db()
     assert first.received == Decimal(3)
+
+
+def test_a_file_that_another_stores_run_has_read_meanwhile_is_not_refused(
+    line: Line,
+) -> None:
+    """The lease is a store's; two stores may have one warehouse."""
+    other = factories.connection(
+        factories.store(line.warehouse.merchant), line.warehouse
+    )
+    channel = other.channels.get(type="purchase_orders")
+    for name in ("1", "2"):
+        content = f"receipt_id,po_id,sku,quantity\nR-{name},1,A,1\n"
+        line.report(f"rcp_{name}.csv", content)
+
+    def read_both() -> None:
+        run_now(channel, "orders_status")
+
+    # Both runs have listed the second file when one of them reads it.
+    with failpoints.at("receipts.applied", read_both):
+        run = run_now(line.orders, "orders_status")
+    assert "files_refused" not in run.counts
+    files = Receipt.objects.values_list("external_id", "file_name")
+    assert set(files) == {("R-1", "rcp_1.csv"), ("R-2", "rcp_2.csv")}

@@ -76,6 +76,7 @@ def test_a_row_is_taken_as_it_says(row: str, staged: str) -> None:
         ("A,R,1,0.00001,,", "on_hand is too large or too fine: '0.00001'"),
         ("A,R,1,,1000000000000000,", "committed is too large or too fine"),
         ("A,R,1,,,yesterday", "reported_at is not a time: 'yesterday'"),
+        ("A,R,1,,,0001-01-01", "reported_at is before 2000: '0001-01-01'"),
     ],
 )
 def test_a_bad_row_among_good_ones_is_named_and_they_are_taken(
