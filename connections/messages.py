@@ -554,6 +554,26 @@ HOLDS: dict[str, Message] = {
     ),
 }
 
+# What ends a receipt's error.
+NO_ORDER = Message(
+    _("The order is not known here."),
+    _("What has come counts on no order."),
+    _(
+        "It counts by itself once the order is imported. If the number is wrong, ask the "
+        "warehouse for a new receipt, and archive this one."
+    ),
+    STAFF,
+)
+REFUSED_FILE = Message(
+    _("The file could not be read."),
+    _("Nothing of it counts."),
+    _(
+        "Ask the warehouse to correct it and to send it under a new name; or under this "
+        "one, then Reprocess."
+    ),
+    WAREHOUSE,
+)
+
 # Why an action on an order or a receipt cannot be.
 REFUSALS: dict[str, Text] = {
     "on_its_way": _(

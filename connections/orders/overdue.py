@@ -7,7 +7,6 @@ setting says it, and without one none is (docs/decisions/0026-giving-orders-up.m
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -64,20 +63,33 @@ def _today(zone: str) -> date:
 
 
 def _mark_all(zone: str) -> int:
-    late = Q(account__time_zone=zone, expected_on__lt=_today(zone))
-    marked = 0
-    while found := _move(
-        PurchaseOrder.objects.filter(late, status__in=MAY_BE).order_by("expected_on"),
-        Status.DELAYED,
-        "order_delayed",
-    ):
+    marked, today = 0, _today(zone)
+    while found := _mark(zone, today):
         marked += found
     return marked
 
 
+@transaction.atomic
+def _mark(zone: str, today: date) -> int:
+    late = PurchaseOrder.objects.filter(
+        account__time_zone=zone, status__in=MAY_BE, expected_on__lt=today
+    )
+    moved = _move(late.order_by("expected_on"), Status.DELAYED)
+    for order in moved:
+        if order.connection is not None:
+            note(
+                "order_delayed",
+                connection=order.connection,
+                order=order,
+                number=str(order),
+            )
+    return len(moved)
+
+
+@transaction.atomic
 def _close(days: float) -> int:
     before = timezone.now() - timedelta(days=days)
-    orders = PurchaseOrder.objects.filter(
+    given_up = PurchaseOrder.objects.filter(
         # What was late became Delayed that day: `changed_at` counts from there.
         Q(expected_on=None) | Q(expected_on__lt=before.date()),
         status__in=(*MAY_BE, Status.DELAYED),
@@ -86,13 +98,20 @@ def _close(days: float) -> int:
         imported_at__lt=before,
         account__in=Account.objects.values("pk"),
     )
-    return _move(orders.order_by(), Status.CLOSED, "order_closed", days=int(days))
+    moved = _move(given_up.order_by(), Status.CLOSED)
+    for order in moved:
+        if order.connection is not None:
+            note(
+                "order_closed",
+                connection=order.connection,
+                order=order,
+                number=str(order),
+                days=int(days),
+            )
+    return len(moved)
 
 
-@transaction.atomic
-def _move(
-    orders: QuerySet[PurchaseOrder], status: Status, event: str, **facts: Any
-) -> int:
+def _move(orders: QuerySet[PurchaseOrder], status: Status) -> list[PurchaseOrder]:
     """Move a batch on; a row that somebody works on waits for the next turn."""
     rows = list(
         orders.select_for_update(of=("self",), skip_locked=True)
@@ -102,13 +121,4 @@ def _move(
     PurchaseOrder.objects.filter(pk__in=[order.pk for order in rows]).update(
         status=status, changed_at=timezone.now()
     )
-    for order in rows:
-        if order.connection is not None:
-            note(
-                event,
-                connection=order.connection,
-                order=order,
-                number=str(order),
-                **facts,
-            )
-    return len(rows)
+    return rows

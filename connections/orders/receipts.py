@@ -181,16 +181,14 @@ def _note(
     connection: Connection,
     run: SyncRun | None = None,
 ) -> None:
-    by_hand = receipt.is_by_hand
-    facts = {} if by_hand else {"receipt": receipt.external_id}
     note(
-        "order_received_by_hand" if by_hand else "order_received",
+        "order_received_by_hand" if receipt.is_by_hand else "order_received",
         connection=connection,
         run=run,
         order=order,
         number=str(order),
+        receipt=receipt.external_id,
         status=order.status,
-        **facts,
     )
 
 

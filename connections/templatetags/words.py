@@ -10,7 +10,7 @@ from django import template
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from connections.messages import CHECKS, DECISIONS, Message, explain, tell
+from connections.messages import CHECKS, DECISIONS, HOLDS, Message, explain, tell
 from connections.models import Activity, CheckRun, StockReport
 from connections.runs.jobs import JOBS
 from stores.models import AuditEvent, HostKey
@@ -133,5 +133,7 @@ def _event(activity: Activity) -> dict[str, Any]:
     if "code" in facts:
         message = explain(facts["code"])
         text = f"{message.happened} {message.do}"
+    if facts.get("held"):
+        text = str(HOLDS[facts["held"]].happened)
     tone, title = tell(activity.event, facts)
     return {"at": activity.at, "tone": tone, "title": title, "text": text}

@@ -46,7 +46,9 @@ class LineForm(forms.Form):
     sku = forms.CharField(
         label=gettext_lazy("SKU"),
         max_length=256,
-        error_messages={"required": gettext_lazy("Enter the SKU, or leave it out.")},
+        error_messages={
+            "required": gettext_lazy("Enter the SKU, or leave the line out.")
+        },
     )
     title = forms.CharField(label=gettext_lazy("Title"), max_length=256, required=False)
     quantity = forms.DecimalField(
@@ -135,8 +137,12 @@ def _typed_of(line: PurchaseOrderLine) -> dict[str, Any]:
 def _errors(lines: list[LineForm]) -> list[dict[str, str]]:
     """For the summary: what is wrong in the lines, each with its place."""
     return [
-        {"text": str(error), "href": f"#{field.id_for_label}"}
-        for form in lines
+        {
+            "text": _("Line %(number)d: %(error)s")
+            % {"number": number, "error": error},
+            "href": f"#{field.id_for_label}",
+        }
+        for number, form in enumerate(lines, start=1)
         for field in form
         for error in field.errors
     ]

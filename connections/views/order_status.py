@@ -29,6 +29,7 @@ TONES = {
     Status.ERROR: "bad",
 }
 _WAITS = gettext_lazy("It waits for the warehouse's receipts.")
+_BY_HAND = gettext_lazy("What has arrived is entered here by hand.")
 # What a status means and what follows; New, Received and Error say more.
 MEANS: dict[Status, tuple[Text, Text, Text]] = {
     Status.OPEN: (gettext_lazy("At the warehouse."), _WAITS, WAREHOUSE),
@@ -82,6 +83,8 @@ def order_status(order: PurchaseOrder) -> Line:
     title, follows, owner = map(str, MEANS[status])
     if order.difference:
         return _differs(order, title)
+    if owner == str(WAREHOUSE) and _is_served_by_hand(order):
+        return Line(tone, title, str(_BY_HAND), str(STAFF))
     return Line(tone, title, follows, owner)
 
 
@@ -100,12 +103,16 @@ def _differs(order: PurchaseOrder, title: str) -> Line:
 
 
 def _new(order: PurchaseOrder) -> Line:
-    connection = order.connection
-    if connection is not None and not exchanges_files(connection.warehouse):
+    if _is_served_by_hand(order):
         title = _("Ready for the warehouse, which works without file exchange.")
         return Line("wait", title, _("Hand it over: download its file."), str(STAFF))
     title = _("Imported. It goes to the warehouse with the next import.")
     return Line("info", title, "", str(NOBODY))
+
+
+def _is_served_by_hand(order: PurchaseOrder) -> bool:
+    connection = order.connection
+    return connection is not None and not exchanges_files(connection.warehouse)
 
 
 def _received(order: PurchaseOrder) -> Line:
@@ -118,5 +125,7 @@ def _received(order: PurchaseOrder) -> Line:
             "The next status update sets it to %(status)s in Inventory Planner."
         )
         return Line("ok", _("Received in full."), follows % {"status": wanted.status})
-    follows = _("The store has no Acknowledgement Status, so none is set.")
+    follows = _(
+        "No status is set in Inventory Planner: the store has no Acknowledgement Status."
+    )
     return Line("ok", _("Received in full."), follows)

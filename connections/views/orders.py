@@ -46,8 +46,13 @@ class ReceivedForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.lines = lines
         for line in lines:
+            name = line.sku or line.title
+            wrong = _("Enter how much of %(sku)s has arrived, as a number.")
             self.fields[f"line_{line.pk}"] = forms.DecimalField(
-                label=_("%(sku)s received now") % {"sku": line.sku or line.title},
+                label=_("%(sku)s received now") % {"sku": name},
+                error_messages=dict.fromkeys(
+                    ("invalid", "min_value"), wrong % {"sku": name}
+                ),
                 required=False,
                 min_value=Decimal(0),
                 max_digits=15,

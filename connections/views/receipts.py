@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from connections.messages import REFUSALS
+from connections.messages import NO_ORDER, REFUSALS, REFUSED_FILE
 from connections.models import Receipt, ReceiptLine
 from connections.orders import receipt_actions, receipt_search
 from connections.orders.actions import Outcome
@@ -130,6 +130,7 @@ def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
         "nav": "orders",
         "receipt": row,
         "tone": TONES.get(State(row.state), "off"),
+        "remedy": REFUSED_FILE if row.is_refused_file else NO_ORDER,
         "lines": list(row.lines.select_related("line").order_by("pk")),
         "decisions": AuditEvent.objects.filter(
             target_type=Receipt._meta.label_lower, target_id=str(row.public_id)

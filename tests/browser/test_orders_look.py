@@ -14,6 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from connections.models import HandOver, PurchaseOrder, Receipt
 from connections.models.activity import note
 from connections.orders import receipts
+from connections.warehouses.platforms import WarehousePlatform
 from stores.models import User
 from tests import factories, household
 from tests.browser import desk
@@ -27,6 +28,7 @@ PAGES = {
     "order-no-route": "/orders/{lost}/",
     "order-part": "/orders/{part}/",
     "order-error": "/orders/{bad}/",
+    "order-by-hand": "/orders/{by_hand}/",
     "order-document": "/orders/{part}/document/",
     "order-send": "/orders/{held}/send/",
     "order-edit": "/orders/{lost}/edit/",
@@ -67,6 +69,7 @@ def furnish(rows: household.Household, by: User) -> dict[str, PurchaseOrder | Re
         warehouse=of.warehouse,
         external_id="R-77",
         order_name="77",
+        po_number="77",
         file_name="rcp_77.csv",
         state="error",
         error="No order 77 of this warehouse.",
@@ -74,7 +77,13 @@ def furnish(rows: household.Household, by: User) -> dict[str, PurchaseOrder | Re
     )
     orphan.lines.create(sku="TEA-TOWEL", quantity=7)
     lost = order(of, "1051", "A", "", connection=None, held="no_route")
+    desk_of = factories.warehouse(of.merchant, code="BY-HAND")
+    desk_of.platform = WarehousePlatform.MANUAL
+    desk_of.save()
+    elsewhere = factories.connection(of.store, desk_of)
+    by_hand = order(elsewhere, "1052", "TEA-TOWEL", "APRON", status="open", **due)
     return {
+        "by_hand": by_hand,
         "held": held,
         "part": part,
         "bad": bad,

@@ -74,7 +74,7 @@ def test_a_line_can_be_left_out_but_not_all(cast: Cast, made: PurchaseOrder) -> 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({}, "Enter the SKU, or leave it out."),
+        ({}, "Enter the SKU, or leave the line out."),
         ({"_0_quantity": "0"}, "Enter a quantity above zero."),
         ({"_0_quantity": ""}, "Enter the quantity, or leave the line out."),
         ({"expected_on": "soon"}, "Enter the due date as a date."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection as database
@@ -49,6 +50,12 @@ def names(person: User, **query: str) -> list[str]:
     return [row[0] for row in shown(person, LIST, **query)]
 
 
+def page(name: str, public_id: UUID, person: User) -> str:
+    """The page of an order or a receipt."""
+    url = reverse(f"connections:{name}", args=[public_id])
+    return client_of(person).get(url).content.decode()
+
+
 def test_a_search_finds_po_numbers_then_receipts_then_files_then_skus(
     cast: Cast,
 ) -> None:
@@ -65,9 +72,9 @@ def test_a_search_finds_po_numbers_then_receipts_then_files_then_skus(
     assert names(cast.staff, q="rcp_R-2") == ["R-2"]
     assert names(cast.staff, q="T%") == names(cast.staff, q="EA") == []
     assert names(cast.staff, q="TEA", state="error") == []
-    page = client_of(cast.staff).get(reverse(LIST), {"q": "nothing"}).content.decode()
-    assert "Nothing found" in page
-    assert "Show all" in page
+    said = client_of(cast.staff).get(reverse(LIST), {"q": "nothing"}).content.decode()
+    assert "Nothing found" in said
+    assert "Show all" in said
 
 
 def test_each_person_finds_their_own_receipts_alone(cast: Cast) -> None:
@@ -142,8 +149,28 @@ def test_what_the_warehouse_told_is_found(line: Line) -> None:
     for typed in ("7000", "R-2", "OTHER"):
         assert names(person, q=typed) == ["R-2"], typed
     assert names(person, q="rcp_1") == ["R-2", "R-1"]
-    actions.delete(PurchaseOrder.objects.get(reference="1042"), person, force=True)
+    order = PurchaseOrder.objects.get(reference="1042")
+    [file] = order.tombstones()
+    actions.delete(order, person, force=True)
     assert names(person, q="1042") == ["R-1"]
+    # Back again it says how it went out and what came of it.
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get(reference="1042")
+    said = page("order", order.public_id, person)
+    assert file.file_name in said
+    came, imported = said.index("Receipt R-1 for"), said.index("1042 imported.")
+    assert came < imported  # the newest first
+
+
+def test_a_receipt_in_error_says_what_ends_it(cast: Cast) -> None:
+    """U11: an order that is not known, and a file that could not be read."""
+    of = line(cast.merchant)
+    orphan = receipt(of, "R-1", "A", state="error", error="No order 7.")
+    assert "once the order is imported" in page("receipt", orphan.public_id, cast.staff)
+    assert "Not on the order" not in page("receipt", orphan.public_id, cast.staff)
+    refused = receipt(of, "rcp.csv", file_name="rcp.csv", state="error", error="bad")
+    said = page("receipt", refused.public_id, cast.staff)
+    assert "Ask the warehouse to correct it" in said
 
 
 def test_what_was_entered_by_hand_says_who_and_when(cast: Cast) -> None:
