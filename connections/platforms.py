@@ -198,7 +198,7 @@ class OrderSession(Protocol):
         one tell.
         """
 
-    def changes(self, since: datetime) -> Iterator[OrderPage]:
+    def changes(self, since: datetime, *, first_page: int = 0) -> Iterator[OrderPage]:
         """Yield pages of what changed and is in none of `orders`: it left the filter."""
 
     def read(self, external_id: str) -> RemoteOrder | None:

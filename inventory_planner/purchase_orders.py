@@ -47,10 +47,12 @@ class Session:
     ) -> Iterator[OrderPage]:
         return self._api.pages(self._wanted, since=since, first_page=first_page)
 
-    def changes(self, since: datetime) -> Iterator[OrderPage]:
+    def changes(self, since: datetime, *, first_page: int = 0) -> Iterator[OrderPage]:
         if not self._wanted.status.strip():
             return iter(())  # every status is asked for already
-        return self._api.pages(self._wanted, asked="", since=since)
+        return self._api.pages(
+            self._wanted, asked="", since=since, first_page=first_page
+        )
 
     def read(self, external_id: str) -> RemoteOrder | None:
         return self._api.order(external_id, self._wanted.status)

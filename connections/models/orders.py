@@ -194,6 +194,8 @@ class OrderReading(models.Model):
     begun_at = models.DateTimeField(null=True)
     since = models.DateTimeField(null=True)
     next_page = models.PositiveIntegerField(default=0)
+    # Behind those that match: the same for what has left the filter; null: not begun.
+    changes_page = models.PositiveIntegerField(null=True)
 
     def __str__(self) -> str:
         return f"{self.store_id} through {self.read_at}"

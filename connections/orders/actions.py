@@ -20,13 +20,12 @@ from connections import platforms
 from connections.models import (
     Channel,
     Connection,
-    Delivery,
     HandOver,
     PurchaseOrder,
     PurchaseOrderLine,
     SyncRun,
 )
-from connections.orders import reading, receipts
+from connections.orders import hand_over, reading, receipts
 from connections.orders.routing import Routes
 from connections.orders.standing import hold_of_content, standing
 from connections.platforms import RemoteOrder
@@ -224,15 +223,9 @@ def why_not(order: PurchaseOrder) -> dict[str, str]:
         barred["reset"] = "has_receipts"
     if order.status != Status.NEW:
         barred["edit"] = "is_sent"
-    if is_on_its_way(order):
+    if hand_over.under_way([order]).exists():  # it is followed to its end first
         barred |= dict.fromkeys(("archive", "delete", "reset", "edit"), "on_its_way")
     return barred
-
-
-def is_on_its_way(order: PurchaseOrder) -> bool:
-    """Whether its file is made and not at its end: it is followed there first."""
-    unfinished = Delivery.objects.unfinished()
-    return unfinished.filter(subject=str(order.public_id)).exists()
 
 
 def _check(order: PurchaseOrder, action: str, *, but: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -83,6 +83,21 @@ def _unfinished(context: RunContext) -> list[Delivery]:
         .filter(channel=context.channel, entity=Delivery.Entity.PURCHASE_ORDER)
         .order_by("pk")
     )
+
+
+def under_way(orders: Collection[PurchaseOrder]) -> QuerySet[Delivery]:
+    """The files of these orders that are made and not at their end."""
+    return Delivery.objects.unfinished().filter(
+        store__in={order.store_id for order in orders},
+        entity=Delivery.Entity.PURCHASE_ORDER,
+        subject__in=[str(order.public_id) for order in orders],
+    )
+
+
+def take_back(orders: Collection[PurchaseOrder]) -> None:
+    """Do not send what is made of these orders, as far as nobody can have seen it."""
+    files = under_way(orders).filter(announced=0)
+    files.update(state=Delivery.State.SUPERSEDED)
 
 
 def _build(context: RunContext, order: PurchaseOrder) -> Delivery | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from django.db import connection as database
@@ -24,7 +23,7 @@ from connections.models import (
     PurchaseOrderLine,
     activity,
 )
-from connections.orders import reading, receipts, same_account
+from connections.orders import hand_over, reading, receipts, same_account
 from connections.orders.difference import difference
 from connections.orders.routing import Routes, held_by_content
 from connections.platforms import (
@@ -40,8 +39,6 @@ Status = PurchaseOrder.Status
 
 # Then other stores have their turn, and the run goes on behind them (I15).
 PAGES_A_TURN = 50
-# Of what left the filter: the write-back looks again before it writes.
-PAGES_OF_CHANGES = 10
 # After the hand-over the warehouse knows these; the platform's words are kept current.
 KEPT_CURRENT = ("remote_status", "remote_modified_at")
 CHANGEABLE = (
@@ -84,8 +81,7 @@ def import_orders(context: RunContext, session: OrderSession) -> None:
     Raises WireError, and Problem("other_account").
     """
     mark, routes = reading.begin(context, session.scope), Routes(context.store)
-    pages = session.orders(since=mark.since, first_page=reading.first_page(mark))
-    for number, page in enumerate(pages, start=1):
+    for number, page in enumerate(reading.pages(mark, session), start=1):
         if number == 1:
             same_account.check_page(context.store, session, page)
         with context.fenced():
@@ -96,11 +92,6 @@ def import_orders(context: RunContext, session: OrderSession) -> None:
         if number >= PAGES_A_TURN and page.next_page is not None:
             context.goes_on = True
             return
-    since = reading.changed_since(mark)
-    if since is not None:
-        for page in islice(session.changes(since), PAGES_OF_CHANGES):
-            with context.fenced():
-                _store(context, OrderPage([], page.others, None), routes)
     reading.finish(context, mark)
     _close_alert(context)
     failpoint("orders.marked")
@@ -187,15 +178,17 @@ def _change(
         .prefetch_related("lines")
         .order_by("pk")
     )
+    hand_over.take_back([row for row in rows if _is_over(changed[row.external_id])])
+    under_way = set(hand_over.under_way(rows).values_list("subject", flat=True))
     now = timezone.now()
     events: list[Event] = []
     taken: list[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]] = []
     for row in rows:
         order = changed[row.external_id]
-        # A file that is on its way was told what stood here when it was made.
-        is_on_its_way = not row.held and row.external_id in sent
-        # What a person has edited is theirs; the platform's change is shown beside it.
-        is_told = is_on_its_way or row.edited_at is not None
+        # A file that is on its way was told what stood here when it was made. What a
+        # person has edited is theirs; the platform's change is shown beside it.
+        is_under_way = str(row.public_id) in under_way
+        is_told = is_under_way or row.edited_at is not None
         is_new = row.status == Status.NEW and not is_told
         is_set_aside = row.status == Status.ERROR and row.held == Held.UNREADABLE
         if is_new or is_set_aside:
@@ -204,7 +197,10 @@ def _change(
         elif isinstance(order, UnreadableOrder):
             events.append(_event("order_unreadable", row, reason=order.reason))
         else:
-            events += _record(row, order)
+            events += _record(row, order, is_told=is_told)
+            is_waiting = row.status == Status.NEW and not (is_under_way or row.held)
+            if is_waiting and not order.sendable:
+                row.held = Held.NOT_SENDABLE
         row.document, row.content_hash = json.loads(order.document), order.digest
         row.changed_at = now
     PurchaseOrder.objects.bulk_update(rows, CHANGEABLE)
@@ -214,6 +210,11 @@ def _change(
     receipts.count_anew([row for row, _ in readable])
     context.count("orders_changed", len(rows))
     _tell(context, events)
+
+
+def _is_over(order: RemoteOrder | UnreadableOrder) -> bool:
+    """Whether nothing of it is to be sent any more."""
+    return isinstance(order, RemoteOrder) and (order.canceled or not order.sendable)
 
 
 @dataclass(frozen=True)
@@ -272,14 +273,13 @@ def _take_over(
     return [_event("order_changed", row, status=order.status)]
 
 
-def _record(row: PurchaseOrder, order: RemoteOrder) -> list[Event]:
+def _record(row: PurchaseOrder, order: RemoteOrder, *, is_told: bool) -> list[Event]:
     """Keep the platform's words current, and say what differs from what was sent."""
     status_before, told = row.remote_status, row.difference
     header = _header(order)
     for name in KEPT_CURRENT:
         setattr(row, name, header[name])
-    is_on_its_way = row.status == Status.NEW and not row.held
-    if row.status in TOLD or is_on_its_way or row.edited_at is not None:
+    if row.status in TOLD or is_told:
         given_up = [order.status] if order.canceled else []
         row.difference = given_up + difference(row, order)
     if order.canceled and row.status in (Status.NEW, Status.OPEN, Status.DELAYED):

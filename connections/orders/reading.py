@@ -6,12 +6,13 @@ outage of any length, or a page that moved, loses nothing (inventory-planner.md 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db.models.functions import Now
 
 from connections.models import OrderReading
-from connections.platforms import OrderPage
+from connections.platforms import OrderPage, OrderSession
 from connections.runs.context import RunContext
 from stores.models import Store
 
@@ -34,7 +35,7 @@ def begin(context: RunContext, scope: str) -> OrderReading:
         if reading.begun_at is None:
             all_at = reading.all_read_at
             is_full = all_at is None or all_at + ALL_EVERY <= now
-            reading.begun_at, reading.next_page = now, 0
+            reading.begun_at, reading.next_page, reading.changes_page = now, 0, None
             reading.since = None if is_full else changed_since(reading)
         reading.save()
     return reading
@@ -45,9 +46,22 @@ def read_all_next(store: Store) -> None:
     OrderReading.objects.filter(store=store).update(all_read_at=None, begun_at=None)
 
 
-def first_page(reading: OrderReading) -> int:
-    """Where to go on: the page before counts again, orders may have moved up."""
-    return max(reading.next_page - 1, 0)
+def pages(reading: OrderReading, session: OrderSession) -> Iterator[OrderPage]:
+    """Yield what matches, then what may have left the filter since it was read.
+
+    Goes on where an earlier run stood: the page before counts again, orders may have
+    moved up. The write-back does not look at orders that wait here, so those of the
+    second list tell what becomes of them.
+    """
+    if reading.changes_page is None:
+        first = max(reading.next_page - 1, 0)
+        yield from session.orders(since=reading.since, first_page=first)
+        reading.changes_page = 0
+    since = changed_since(reading)
+    if since is not None:
+        first = max(reading.changes_page - 1, 0)
+        for page in session.changes(since, first_page=first):
+            yield OrderPage([], page.others, page.next_page)
 
 
 def changed_since(reading: OrderReading) -> datetime | None:
@@ -57,9 +71,13 @@ def changed_since(reading: OrderReading) -> datetime | None:
 
 def turn(reading: OrderReading, page: OrderPage) -> None:
     """Note that a page is stored; in the transaction that stores it."""
-    if page.next_page is not None:
+    if page.next_page is None:
+        return
+    if reading.changes_page is None:
         reading.next_page = page.next_page
-        reading.save(update_fields=["next_page"])
+    else:
+        reading.changes_page = page.next_page
+    reading.save(update_fields=["next_page", "changes_page"])
 
 
 def finish(context: RunContext, reading: OrderReading) -> None:
@@ -67,7 +85,7 @@ def finish(context: RunContext, reading: OrderReading) -> None:
 
     Not when everything was to be read anew meanwhile (`read_all_next`): then they stay.
     """
-    marks = {"read_at": reading.begun_at, "begun_at": None, "next_page": 0}
+    marks = {"read_at": reading.begun_at, "begun_at": None}
     if reading.since is None:
         marks["all_read_at"] = reading.begun_at
     with context.fenced():

@@ -30,6 +30,10 @@ ORDERS_A_TURN = 40
 Status = PurchaseOrder.Status
 
 
+class _ChangedMeanwhileError(Exception):
+    """The order is not what it was when it was read; it is looked at anew."""
+
+
 def write_back(context: RunContext, session: OrderSession) -> None:
     """Write what each order owes; one order's refusal never stops the others.
 
@@ -39,13 +43,18 @@ def write_back(context: RunContext, session: OrderSession) -> None:
     source = platforms.order_source(context.store)
     wanted = source.acknowledgement(context.store)
     stumbled: WireError | None = None
-    owing = _owing(context, wanted).order_by("pk")[: ORDERS_A_TURN + 1]
-    for number, order in enumerate(owing):
-        if number == ORDERS_A_TURN:
-            context.goes_on = True
-            break
+    owing = _owing(context, wanted).order_by("pk")
+    todo = list(owing.values_list("pk", flat=True)[: ORDERS_A_TURN + 1])
+    context.goes_on = context.goes_on or len(todo) > ORDERS_A_TURN
+    for pk in todo[:ORDERS_A_TURN]:
+        # Minutes may have passed since the list was made, and people decide meanwhile.
+        order = owing.filter(pk=pk).first()
+        if order is None:
+            continue
         try:
             _write(context, session, order, wanted, source.same_status)
+        except _ChangedMeanwhileError:
+            context.goes_on = True
         except Problem as problem:
             if problem.code == "other_account":
                 raise
@@ -250,9 +259,16 @@ def _digest(effect: str) -> str:
 
 
 def _intend(context: RunContext, order: PurchaseOrder, effect: str) -> None:
-    """Count a write before it is made; a third one for the same effect is not (I11)."""
+    """Count a write before it is made; a third one for the same effect is not (I11).
+
+    What a person has decided since the order was read counts: a status cannot be taken
+    back there.
+    """
     digest = _digest(effect)
     with context.effect():
+        rows = PurchaseOrder.objects.select_for_update(of=("self",))
+        if not rows.filter(pk=order.pk, changed_at=order.changed_at).exists():
+            raise _ChangedMeanwhileError
         attempts = order.write_attempts if order.write_effect == digest else 0
         if attempts < WRITES_PER_EFFECT:
             order.write_effect, order.write_attempts = digest, attempts + 1

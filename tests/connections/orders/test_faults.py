@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncssh
 import pytest
+from django.db import connection as database
 from django.utils import timezone
 
 from connections.models import (
@@ -16,8 +18,8 @@ from connections.models import (
     PurchaseOrder,
     SyncRun,
 )
-from connections.orders import hand_over, write_back
-from connections.runs import execute
+from connections.orders import actions, hand_over, write_back
+from connections.runs import execute, switch
 from connections.tasks import WORK
 from dropstream.sandbox import seed
 from dropstream.sandbox.http_server import Request, Response, json_response
@@ -309,6 +311,31 @@ def test_a_readonly_order_is_refused_and_the_others_go_on(line: Line) -> None:
     assert remote(line, "1043")["status"] == "CLOSED"
 
 
+def test_a_decision_made_while_others_are_written_back_counts(line: Line) -> None:
+    """Of a list of orders each is looked at when its turn comes."""
+    set_up_line(line)
+    run_now(line.orders, "orders_import")
+    line.sandbox.warehouse.tick()
+    first, second, third = PurchaseOrder.objects.order_by("pk")
+
+    def stop(order: PurchaseOrder) -> Callable[[Request], None]:
+        def act(_request: Request) -> None:
+            actions.archive(order, line.person)
+            database.close()  # this thread's own
+
+        return act
+
+    at_request(line.sandbox, "PATCH", f"{first.external_id}/items", stop(second))
+    at_request(line.sandbox, "GET", third.external_id, stop(third))
+    run = run_now(line.orders, "orders_status")
+    assert run.state in ("queued", "succeeded")
+    assert {write.rpartition(" ")[2] for write in writes(line)} == {
+        "items",
+        first.external_id,
+    }
+    assert len(writes(line)) == 2
+
+
 def test_an_order_that_is_gone_there_is_marked(one_order: Line) -> None:
     """I3."""
     line = one_order
@@ -354,6 +381,45 @@ def test_a_change_before_the_hand_over_is_taken_over(one_order: Line) -> None:
     run_now(line.orders, "orders_import")
     order = PurchaseOrder.objects.get()
     assert (order.status, order.held) == ("open", "")
+
+
+def test_a_change_before_an_order_is_sent_again_is_taken_over(one_order: Line) -> None:
+    """Its first file arrived long ago; of the second there is none yet."""
+    line = one_order
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get()
+    actions.reset(order, line.person)
+    switch.disable_connection(line.connection, by=line.person)
+    actions.send_again(order, line.person)
+    remote(line, "1042")["items"][0]["replenishment"] = 7
+    switch.enable_connection(line.connection, by=line.person)
+    run_now(line.orders, "orders_import")
+    order.refresh_from_db()
+    assert (order.status, order.difference) == ("open", [])
+    assert 7 in [line.quantity for line in order.lines.all()]
+    newest = Delivery.objects.first()
+    assert newest is not None
+    assert ",7\n" in (line.far_warehouse.incoming / newest.name).read_text()
+
+
+@pytest.mark.parametrize("there", ["CANCELLED", "CLOSED"])
+def test_what_is_over_there_is_not_sent_from_a_file_that_nobody_has_seen(
+    one_order: Line, there: str
+) -> None:
+    line = one_order
+    full = refuse(asyncssh.SFTPFailure("No space left"))
+    at_step(line.sandbox.warehouse.sftp_faults, "write", full, path="/in/")
+    run = run_now(line.orders, "orders_import")
+    assert run.error_code == "disk_full"
+    remote(line, "1042")["status"] = there
+    assert again(run).state == "succeeded"
+    order = PurchaseOrder.objects.get()
+    assert (order.status, order.held) == {
+        "CANCELLED": ("canceled", ""),
+        "CLOSED": ("new", "not_sendable"),
+    }[there]
+    assert Delivery.objects.get().state == "superseded"
+    assert not list(line.far_warehouse.incoming.iterdir())
 
 
 def test_a_change_after_the_hand_over_is_only_recorded(one_order: Line) -> None:

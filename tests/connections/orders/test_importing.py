@@ -451,6 +451,25 @@ def test_a_huge_account_is_read_in_turns(
     assert PurchaseOrder.objects.count() == 250
 
 
+def test_what_left_the_filter_is_read_in_turns_as_well(
+    crowd: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I9: after an outage the one that was cancelled may be behind hundreds of others."""
+    import_now(crowd)
+    for doc in crowd.sandbox.ip.accounts[ACCOUNT].orders:
+        touch(doc, status="CANCELLED" if doc["reference"] == "249" else "SHIPPED")
+    lists(crowd)
+    monkeypatch.setattr(importing, "PAGES_A_TURN", 2)
+    run = run_now(crowd.orders, "orders_import")
+    assert run.state == "queued"
+    execute.execute(due(run).pk, WORK)
+    run.refresh_from_db()
+    assert (run.state, run.error_code) == ("succeeded", "")
+    assert pages(crowd, filtered=False) == [0, 1, 1, 2]
+    assert PurchaseOrder.objects.get(reference="249").status == "canceled"
+    assert not OrderReading.objects.filter(begun_at__isnull=False).exists()
+
+
 @pytest.mark.parametrize("at", ["orders.storing", "orders.stored", "orders.marked"])
 def test_a_worker_that_dies_in_a_huge_account_goes_on_where_it_was(
     crowd: Line, at: str
