@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from connections.orders import hand_over, receipts
 from connections.stock import ingest, listing_files, reports
@@ -119,6 +120,21 @@ def test_limits_of_the_formats_are_those_of_the_code() -> None:
     assert f"touched for {minutes} minutes" in FORMATS
     for prefix in (ingest.PREFIX, receipts.PREFIX, f"{hand_over.PREFIX}_"):
         assert f"`{prefix}*.csv`" in FORMATS
+
+
+def test_every_queue_is_served_by_the_workers_that_the_docs_start() -> None:
+    """Workers that leave one out run nothing, or nothing in time."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    compose = (ROOT / "docker-compose.yml").read_text()
+    routes = [route["queue"] for route in settings.CELERY_TASK_ROUTES.values()]
+    queues = {settings.CELERY_TASK_DEFAULT_QUEUE, *routes}
+    for text, form in ((page, r"-Q ([\w,]+)"), (compose, r'"-Q", "([\w,]+)"')):
+        served = [set(names.split(",")) for names in re.findall(form, text)]
+        assert set.union(*served) == queues
+        # One that is told to serve what people wait for also serves the clock.
+        assert all("ticks" in names for names in served)
+    told = page.partition("Queues are ")[2].partition(". ")[0]
+    assert set(re.findall(r"`(\w+)`", told)) == queues
 
 
 def test_the_first_screen_is_the_two_commands_and_a_picture() -> None:
