@@ -83,6 +83,10 @@ class SyncRun(TenantModel):
     state = models.CharField(max_length=20, choices=State, default=State.QUEUED)
     trigger = models.CharField(max_length=20, choices=Trigger)
     requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    # By what it was asked for once more while it worked; another one follows then.
+    asked_again = models.CharField(
+        max_length=20, choices=Trigger, blank=True, db_default=""
+    )
     due_at = models.DateTimeField()
     rung_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)

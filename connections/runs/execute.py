@@ -16,6 +16,7 @@ from connections.problems import Problem
 from connections.runs import lease as leases
 from connections.runs import outcome, queue, retry
 from connections.runs.context import RunContext, SwitchedOffError
+from connections.runs.jobs import JOBS
 from connections.runs.lease import Lease, LeaseLostError
 from connections.runs.transactions import retried
 from connections.wire.errors import Kind, WireError
@@ -83,6 +84,7 @@ def _claim(run_id: int) -> tuple[SyncRun, Lease] | None:
     SyncRun.objects.filter(pk=run_id).update(
         state=SyncRun.State.RUNNING,
         attempts=F("attempts") + 1,
+        asked_again="",
         first_started_at=Coalesce("first_started_at", Now()),
         started_at=Now(),
     )
@@ -129,12 +131,19 @@ def _stop(context: RunContext, failure: WireError | Problem) -> None:
 def _record(context: RunContext, change: Callable[[], None]) -> None:
     """Write how the attempt ended, in one fenced transaction.
 
-    While the database is away, nobody else can have taken the lease.
+    What was asked for since it began is asked for again. While the database is away,
+    nobody else can have taken the lease.
     """
+    run = context.run
 
     def fenced() -> None:
         with context.fenced():
+            channel = retry.lock(run)  # before the run, as whoever asks for one does
+            row = SyncRun.objects.select_for_update(no_key=True).filter(pk=run.pk)
+            asked_by = row.values_list("asked_again", flat=True).get()
             change()
+            if asked_by:
+                queue.enqueue(channel, JOBS[run.job], SyncRun.Trigger(asked_by))
 
     retried(fenced, patience_s=settings.LEASE_SECONDS)
 

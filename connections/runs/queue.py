@@ -31,6 +31,7 @@ BATCH = 1000
 _DISPATCHER_LOCK = (0x44530002, 0)
 
 
+@transaction.atomic
 def enqueue(
     channel: Channel,
     job: Job,
@@ -40,17 +41,23 @@ def enqueue(
 ) -> SyncRun | None:
     """Add a run that is due now; None when off, or when one is unfinished already.
 
-    One that waits, perhaps for its retry or at the channel's gate, starts anew now. The
-    bell rings after the commit; a lost bell is rung again by the tick (Q7, Q8).
+    One that waits, perhaps for its retry or at the channel's gate, starts anew now. One
+    that works may have looked before the change that this is about: it cannot end before
+    the caller's transaction does, and is followed by another. The bell rings after the
+    commit; a lost bell is rung again by the tick (Q7, Q8).
     """
     if not (channel.is_on and channel.connection.is_on):
         return None
     made = SyncRun.objects.add(channel, job.slug, trigger, due_at=Now(), by=by)
+    due = made or _unfinished(channel, job)
+    if due is None:  # it has ended just now
+        return enqueue(channel, job, trigger, by=by)
+    row = SyncRun.objects.filter(pk=due.pk)
+    if due.state == SyncRun.State.RUNNING:
+        row.update(asked_again=trigger)
+        return None
     if made is None:
-        waiting = SyncRun.objects.filter(
-            channel=channel, job=job.slug, state=SyncRun.State.QUEUED
-        )
-        waiting.update(
+        row.update(
             due_at=Now(),
             rung_at=None,
             attempts_before=F("attempts"),
@@ -58,11 +65,14 @@ def enqueue(
             trigger=trigger,
             requested_by=by,
         )
-        run_ids = list(waiting.values_list("pk", flat=True))
-    else:
-        run_ids = [made.pk]
-    transaction.on_commit(lambda: ring(run_ids))
+    transaction.on_commit(lambda: ring([due.pk]))
     return made
+
+
+def _unfinished(channel: Channel, job: Job) -> SyncRun | None:
+    """The run of a job that has not ended, locked: nobody claims or ends it meanwhile."""
+    runs = SyncRun.objects.unfinished().filter(channel=channel, job=job.slug)
+    return runs.select_for_update(no_key=True).first()
 
 
 def enqueue_for_store(store: Store) -> None:

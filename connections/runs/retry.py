@@ -53,7 +53,7 @@ def count_failure(run: SyncRun) -> bool:
 
     In the transaction that puts the run back: a closed gate holds it as well.
     """
-    channel = _lock(run)
+    channel = lock(run)
     if _is_outdated(run, channel):
         return False
     was_open = channel.gate_until is None
@@ -70,7 +70,7 @@ def count_refusal(run: SyncRun) -> None:
 
     In the transaction that ends the run.
     """
-    channel = _lock(run)
+    channel = lock(run)
     if not _is_outdated(run, channel):
         pauses = settings.REFUSED_PROBE_SECONDS
         pause_s = pauses[min(channel.refusals, len(pauses) - 1)]
@@ -107,7 +107,8 @@ def lift_for_person(channels: QuerySet[Channel]) -> None:
     channels.update(gate_lifted_at=Now())
 
 
-def _lock(run: SyncRun) -> Channel:
+def lock(run: SyncRun) -> Channel:
+    """The run's channel, locked until the caller's transaction ends."""
     # Not FOR UPDATE: new runs that the tick inserts refer to this row.
     rows = Channel.objects.select_for_update(no_key=True, of=("self",))
     return rows.select_related("connection").get(pk=run.channel_id)

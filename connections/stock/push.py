@@ -41,8 +41,6 @@ def push(context: RunContext, *, full: bool) -> None:
         if resend.take_up(context, again):
             deliver(context, [again], record)
     deliver(context, _build(context, target, full=full), record)
-    if resend.asked(context.channel).exists():
-        push(context, full=False)  # asked for meanwhile
 
 
 def _unfinished(context: RunContext) -> list[Delivery]:

@@ -6,7 +6,6 @@ import pytest
 from django.db import connection as database
 from django.urls import reverse
 
-from connections.deliveries import resend
 from connections.models import Channel, Delivery, SyncRun
 from connections.runs import switch
 from dropstream.sandbox.ssh_server import DropConnection
@@ -151,18 +150,19 @@ def test_what_is_on_its_way_is_brought_to_its_end_first(
     assert known_after_sync(line) == {**NEWEST, B: 20}
 
 
-def test_one_that_is_asked_for_while_a_run_works_goes_with_it(
+def test_one_that_is_asked_for_while_a_run_works_goes_right_after_it(
     line: Line, old: Delivery
 ) -> None:
     line.report("inv_3.csv", f"{HEADER}{B},RENO,20\n")
     asked: list[Delivery] = []
 
     def meanwhile() -> None:
-        asked.append(resend.ask(old, token="one", by=line.person)[0])
+        asked.append(ask(line, old))
         database.close()  # this thread's own
 
     at_step(line.sandbox.ip.sftp_faults, "closed", meanwhile, path="/variant_warehouse")
     run_now(line.stock, "stock_changes")
+    assert ("stock_changes", "person") in [(run.job, run.trigger) for run in drain()]
     asked[0].refresh_from_db()
     assert asked[0].state == "delivered"
     assert known_after_sync(line) == {**NEWEST, B: 20}

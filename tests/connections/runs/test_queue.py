@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from django.db import connection as database
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 
 from connections.models import Alert, Channel, StoreLease, SyncRun
 from connections.runs import execute, queue, switch
+from connections.runs.context import RunContext
 from connections.runs.jobs import JOBS
+from connections.wire.errors import WireError
 from stores.models import AuditEvent
 from tests.engine import attempt, drain, due, enqueue, make_schedules_due
 from tests.factories import Line
@@ -40,6 +44,82 @@ def test_many_workers_rung_for_one_run_do_it_once(
     assert done == [1]
     run.refresh_from_db()
     assert (run.state, run.attempts) == ("succeeded", 1)
+
+
+def ask_again(channel: Channel) -> None:
+    stock_changes = JOBS["stock_changes"]
+    assert queue.enqueue(channel, stock_changes, SyncRun.Trigger.CHANGE) is None
+
+
+def test_what_is_asked_for_while_a_run_works_follows_it(channel: Channel) -> None:
+    """It may have looked before the change was there (stock applied, settings saved)."""
+    run = enqueue(channel, "stock_changes")
+    execute.execute(run.pk, {run.job: lambda _context: ask_again(channel)})
+    run.refresh_from_db()
+    after = SyncRun.objects.exclude(pk=run.pk).get()
+    assert (run.state, run.trigger) == ("succeeded", "person")
+    assert (after.state, after.trigger) == ("queued", "change")
+    assert after.due_at <= timezone.now()
+    # Once is enough.
+    attempt(after)
+    assert (after.state, SyncRun.objects.count()) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize(
+    "failure", [WireError("network_lost"), WireError("auth_refused")]
+)
+def test_what_is_asked_for_while_a_run_fails_need_not_wait_for_its_retry(
+    channel: Channel, failure: WireError, settings: Settings
+) -> None:
+    settings.RETRY_BASE_SECONDS = settings.RETRY_CAP_SECONDS = 3600
+    run = enqueue(channel, "stock_changes")
+
+    def work(_context: RunContext) -> None:
+        ask_again(channel)
+        raise failure
+
+    execute.execute(run.pk, {run.job: work})
+    waiting = SyncRun.objects.get(state="queued")
+    assert (waiting.tries, waiting.trigger) == (0, "change")
+    assert waiting.due_at <= timezone.now()
+
+
+def test_a_run_ends_after_the_change_that_it_is_asked_for(
+    channel: Channel, threads: ThreadPoolExecutor
+) -> None:
+    """Whoever asks commits later than the run is done: the request is not lost."""
+    run = enqueue(channel, "stock_changes")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def change() -> None:
+        try:
+            with transaction.atomic():
+                ask_again(channel)
+                asked.set()
+                assert go_on.wait(LONGEST_S)
+        finally:
+            database.close()
+
+    def work(_context: RunContext) -> None:
+        changed.append(threads.submit(change))
+        assert asked.wait(LONGEST_S)
+        threading.Timer(0.1, go_on.set).start()
+
+    changed: list[Future[None]] = []
+    execute.execute(run.pk, {run.job: work})
+    changed[0].result(LONGEST_S)
+    assert SyncRun.objects.exclude(pk=run.pk).get().state == "queued"
+
+
+def test_a_channel_turned_off_meanwhile_is_not_asked_again(line: Line) -> None:
+    run = enqueue(line.stock, "stock_changes")
+
+    def work(_context: RunContext) -> None:
+        ask_again(line.stock)
+        switch.disable_channel(line.stock, by=line.person)
+
+    execute.execute(run.pk, {run.job: work})
+    assert not SyncRun.objects.filter(channel=line.stock).exclude(pk=run.pk).exists()
 
 
 def test_poison_ends_after_the_last_attempt(
