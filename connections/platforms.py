@@ -131,7 +131,7 @@ class RemoteLine(NamedTuple):
 
 @dataclass(frozen=True)
 class RemoteOrder:
-    """A platform's purchase order, typed.
+    """A platform's purchase order, typed; its texts have at most 256 characters.
 
     `document`: JSON text of what came, its names in order; `digest`: the hash of that.
     `sendable`: its status lets it go to a warehouse. `canceled`: the source gave it up.

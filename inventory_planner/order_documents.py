@@ -28,6 +28,7 @@ CANCELLED = "CANCELLED"
 NOT_SENDABLE = ("DRAFT", "CLOSED", CANCELLED)
 OTHER_KINDS = ("transfer", "assembly")
 LONGEST_ID = 128
+LONGEST_TEXT = 256  # what a RemoteOrder holds of a text
 LARGEST = 10**15  # what the column of a quantity holds
 
 
@@ -132,8 +133,8 @@ def _unreadable(document: dict[str, Any], text: str, reason: str) -> UnreadableO
     reference, warehouse = document.get("reference"), document.get("warehouse")
     return UnreadableOrder(
         external_id=external_id,
-        reference=str(reference) if isinstance(reference, str | int) else "",
-        warehouse=warehouse if isinstance(warehouse, str) else "",
+        reference=_cut(str(reference)) if isinstance(reference, str | int) else "",
+        warehouse=_cut(warehouse) if isinstance(warehouse, str) else "",
         reason=reason,
         document=text,
         digest=_digest(text),
@@ -205,12 +206,16 @@ def _first_text(document: Mapping[str, Any], *names: str) -> str:
 def _text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if type(value) is str:
-        return value.strip()
+        return _cut(value)
     if value is None:
         return ""
     if isinstance(value, dict | list):
         raise ValueError(f"{name} is not text")
-    return str(value).strip()
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    return text.strip()[:LONGEST_TEXT]
 
 
 def read_number(document: Mapping[str, Any], name: str) -> Decimal:

@@ -22,10 +22,9 @@ from connections.models import (
     Connection,
     HandOver,
     PurchaseOrder,
-    PurchaseOrderLine,
     SyncRun,
 )
-from connections.orders import hand_over, reading, receipts
+from connections.orders import hand_over, reading, receipts, storing
 from connections.orders.routing import Routes
 from connections.orders.standing import hold_of_content, standing
 from connections.platforms import RemoteOrder
@@ -224,7 +223,8 @@ def why_not(order: PurchaseOrder) -> dict[str, str]:
     if order.status != Status.NEW:
         barred["edit"] = "is_sent"
     if hand_over.under_way([order]).exists():  # it is followed to its end first
-        barred |= dict.fromkeys(("archive", "delete", "reset", "edit"), "on_its_way")
+        todo = ("archive", "delete", "force-delete", "reset", "edit")
+        barred |= dict.fromkeys(todo, "on_its_way")
     return barred
 
 
@@ -257,19 +257,7 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
     connection = routes.of(there.warehouse)
     sent_before = order.tombstones().exists()
     order.lines.all().delete()
-    PurchaseOrderLine.objects.bulk_create(
-        PurchaseOrderLine(
-            order=order,
-            store_id=order.store_id,
-            external_id=line.external_id,
-            line_id=line.line_id,
-            sku=line.sku[:256],
-            title=line.title[:256],
-            quantity=line.quantity,
-            received_there=line.received,
-        )
-        for line in there.lines
-    )
+    storing.write_lines([(order, there)])
     changed = _decide(
         order,
         by,
@@ -277,17 +265,11 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
         status=Status.NEW,
         held=routes.held(there, connection, sent_before=sent_before),
         connection=connection,
-        reference=there.reference[:256],
-        vendor=there.vendor[:256],
-        remote_warehouse=there.warehouse[:256],
-        remote_status=there.status[:256],
-        remote_created_at=there.created_at,
-        remote_modified_at=there.modified_at,
-        expected_on=there.expected_on,
         difference=[],
         edited_at=None,
         acknowledged_at=None,
         acknowledgement="",
+        **storing.header(there),
         **_NOT_REFUSED,
     )
     receipts.count_anew([order])

@@ -21,9 +21,9 @@ def difference(row: PurchaseOrder, order: RemoteOrder) -> list[str]:
 
 def _of_header(row: PurchaseOrder, order: RemoteOrder) -> Iterator[str]:
     for told, now in (
-        (row.reference, order.reference[:256]),
-        (row.vendor, order.vendor[:256]),
-        (row.remote_warehouse, order.warehouse[:256]),
+        (row.reference, order.reference),
+        (row.vendor, order.vendor),
+        (row.remote_warehouse, order.warehouse),
         (str(row.expected_on or "–"), str(order.expected_on or "–")),
     ):
         if told != now:
@@ -32,7 +32,7 @@ def _of_header(row: PurchaseOrder, order: RemoteOrder) -> Iterator[str]:
 
 def _of_lines(row: PurchaseOrder, order: RemoteOrder) -> Iterator[str]:
     told = {line.line_id: (line.sku, line.quantity) for line in row.lines.all()}
-    now = {line.line_id: (line.sku[:256], line.quantity) for line in order.lines}
+    now = {line.line_id: (line.sku, line.quantity) for line in order.lines}
     for line_id in told | now:
         sku, quantity = told.get(line_id, ("", NOTHING))
         sku_now, quantity_now = now.get(line_id, ("", NOTHING))

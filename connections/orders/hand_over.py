@@ -27,7 +27,8 @@ from connections.problems import Problem
 from connections.runs.context import RunContext
 from connections.warehouses import file_exchange
 from connections.warehouses.platforms import exchanges_files
-from connections.wire.sftp import Sftp
+from connections.wire.errors import WireError
+from connections.wire.sftp import Sftp, join_path
 from stores import audit
 from stores.models import User
 
@@ -62,7 +63,10 @@ def hand_over(context: RunContext) -> None:
         file_exchange.open_warehouse(context.warehouse, context.deadline()) as sftp,
     ):
         for delivery in _unfinished(context):
-            _send(context, sftp, in_folder, delivery)
+            if _gives_way(delivery):
+                _withdraw(context, sftp, delivery)
+            else:
+                _send(context, sftp, in_folder, delivery)
         # Documents are large, and no part of the file.
         ready = _ready(context).defer("document").order_by("pk")
         for order in ready[:ORDERS_A_TURN]:
@@ -94,10 +98,28 @@ def under_way(orders: Collection[PurchaseOrder]) -> QuerySet[Delivery]:
     )
 
 
-def take_back(orders: Collection[PurchaseOrder]) -> None:
-    """Do not send what is made of these orders, as far as nobody can have seen it."""
-    files = under_way(orders).filter(announced=0)
-    files.update(state=Delivery.State.SUPERSEDED)
+def _gives_way(delivery: Delivery) -> bool:
+    """Whether the order is another, or stopped, since a file of it that nobody has seen."""
+    order = PurchaseOrder.objects.filter(
+        public_id=delivery.subject,
+        status=PurchaseOrder.Status.NEW,
+        held="",
+        changed_at__lte=delivery.created_at,
+    )
+    return delivery.announced == 0 and not order.exists()
+
+
+def _withdraw(context: RunContext, sftp: Sftp, delivery: Delivery) -> None:
+    if delivery.folder and delivery.peer in ("", sftp.peer):
+        path = join_path(delivery.folder, delivery.name)
+        try:
+            sftp.remove(send.hidden_path(path))
+        except WireError as error:
+            if error.code != "no_such_file":  # as it should be
+                raise
+    with context.fenced():
+        delivery.state = Delivery.State.SUPERSEDED
+        delivery.save(update_fields=["state"])
 
 
 def _build(context: RunContext, order: PurchaseOrder) -> Delivery | None:

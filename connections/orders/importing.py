@@ -11,10 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection as database
 from django.utils import timezone
 
-from connections import platforms
 from connections.alerts import ledger
 from connections.failpoints import failpoint
 from connections.models import (
@@ -23,7 +21,7 @@ from connections.models import (
     PurchaseOrderLine,
     activity,
 )
-from connections.orders import hand_over, reading, receipts, same_account
+from connections.orders import hand_over, reading, receipts, same_account, storing
 from connections.orders.difference import difference
 from connections.orders.routing import Routes, held_by_content
 from connections.platforms import (
@@ -50,29 +48,6 @@ CHANGEABLE = (
 TOLD = (Status.OPEN, Status.PARTIALLY_RECEIVED, Status.DELAYED, Status.RECEIVED)
 
 ALERTS = {"order_unreadable": "orders_unreadable", "order_differs": "order_differs"}
-
-TAKE_IDS = """
-    SELECT nextval(pg_get_serial_sequence('connections_purchaseorder', 'id'))
-    FROM generate_series(1, %s)
-"""
-# Documents are large: as parameters of an INSERT they would be quoted letter by letter.
-COPY_ORDERS = """
-    COPY connections_purchaseorder
-        (id, public_id, account_id, store_id,
-         connection_id, external_id, reference, vendor,
-         remote_warehouse, remote_status,
-         remote_modified_at, remote_created_at, expected_on,
-         status, held, error,
-         document, content_hash, imported_at, changed_at,
-         acknowledgement, write_effect, write_attempts, write_refused)
-    FROM STDIN
-"""
-COPY_LINES = """
-    COPY connections_purchaseorderline
-        (order_id, store_id, external_id, line_id, sku, title,
-         quantity, received, received_there)
-    FROM STDIN
-"""
 
 
 def import_orders(context: RunContext, session: OrderSession) -> None:
@@ -136,7 +111,7 @@ def _add(
     sent: set[str],
 ) -> None:
     rows = []
-    for pk, order in zip(_ids(len(new)), new, strict=True):
+    for pk, order in zip(storing.take_ids(len(new)), new, strict=True):
         row = PurchaseOrder(
             pk=pk,
             account_id=context.run.account_id,
@@ -146,8 +121,8 @@ def _add(
         _take(row, order, routes, sent)
         rows.append(row)
     pairs = list(zip(rows, new, strict=True))
-    _write_orders(pairs)
-    _write_lines(pairs)
+    storing.write_orders(pairs)
+    storing.write_lines(pairs)
     readable = [row for row in rows if row.held != Held.UNREADABLE]
     if readable:
         context.count("orders_imported", len(readable))
@@ -178,15 +153,15 @@ def _change(
         .prefetch_related("lines")
         .order_by("pk")
     )
-    hand_over.take_back([row for row in rows if _is_over(changed[row.external_id])])
-    under_way = set(hand_over.under_way(rows).values_list("subject", flat=True))
+    perhaps_seen = hand_over.under_way(rows).filter(announced__gt=0)
+    under_way = set(perhaps_seen.values_list("subject", flat=True))
     now = timezone.now()
     events: list[Event] = []
     taken: list[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]] = []
     for row in rows:
         order = changed[row.external_id]
-        # A file that is on its way was told what stood here when it was made. What a
-        # person has edited is theirs; the platform's change is shown beside it.
+        # A file that may be there tells what stood here when it was made; one that is
+        # not gives way. What a person has edited is theirs; a change is shown beside it.
         is_under_way = str(row.public_id) in under_way
         is_told = is_under_way or row.edited_at is not None
         is_new = row.status == Status.NEW and not is_told
@@ -206,15 +181,10 @@ def _change(
     PurchaseOrder.objects.bulk_update(rows, CHANGEABLE)
     readable = [(row, order) for row, order in taken if row.held != Held.UNREADABLE]
     PurchaseOrderLine.objects.filter(order__in=[row for row, _ in readable]).delete()
-    _write_lines(readable)
+    storing.write_lines(readable)
     receipts.count_anew([row for row, _ in readable])
     context.count("orders_changed", len(rows))
     _tell(context, events)
-
-
-def _is_over(order: RemoteOrder | UnreadableOrder) -> bool:
-    """Whether nothing of it is to be sent any more."""
-    return isinstance(order, RemoteOrder) and (order.canceled or not order.sendable)
 
 
 @dataclass(frozen=True)
@@ -239,11 +209,11 @@ def _take(
     """Let a row be what came, and decide what becomes of it."""
     row.connection = routes.of(order.warehouse)
     if isinstance(order, UnreadableOrder):
-        row.reference = order.reference[:256]
-        row.remote_warehouse = order.warehouse[:256]
+        row.reference = order.reference
+        row.remote_warehouse = order.warehouse
         _set_aside(row, order)
         return
-    _set_header(row, order)
+    storing.set_header(row, order)
     row.status, row.error = Status.NEW, ""
     row.held = routes.held(order, row.connection, sent_before=order.external_id in sent)
 
@@ -261,9 +231,9 @@ def _take_over(
     if row.held in (Held.UNREADABLE, Held.NO_ROUTE):
         _take(row, order, routes, sent)
     else:
-        if row.remote_warehouse != order.warehouse[:256]:
+        if row.remote_warehouse != order.warehouse:
             row.connection = routes.of(order.warehouse)
-        _set_header(row, order)
+        storing.set_header(row, order)
         if row.connection is None:
             row.held = Held.NO_ROUTE
         elif row.held in ("", Held.NOT_SENDABLE, Held.LINE_ERROR):
@@ -276,7 +246,7 @@ def _take_over(
 def _record(row: PurchaseOrder, order: RemoteOrder, *, is_told: bool) -> list[Event]:
     """Keep the platform's words current, and say what differs from what was sent."""
     status_before, told = row.remote_status, row.difference
-    header = _header(order)
+    header = storing.header(order)
     for name in KEPT_CURRENT:
         setattr(row, name, header[name])
     if row.status in TOLD or is_told:
@@ -295,71 +265,6 @@ def _record(row: PurchaseOrder, order: RemoteOrder, *, is_told: bool) -> list[Ev
 def _set_aside(row: PurchaseOrder, order: UnreadableOrder) -> None:
     row.status, row.held = Status.ERROR, Held.UNREADABLE
     row.error = order.reason[:500]
-
-
-def _set_header(row: PurchaseOrder, order: RemoteOrder) -> None:
-    for name, value in _header(order).items():
-        setattr(row, name, value)
-
-
-def _header(order: RemoteOrder) -> dict[str, Any]:
-    return {
-        "reference": order.reference[:256],
-        "vendor": order.vendor[:256],
-        "remote_warehouse": order.warehouse[:256],
-        "remote_status": order.status[:256],
-        "remote_modified_at": order.modified_at,
-        "remote_created_at": order.created_at,
-        "expected_on": order.expected_on,
-    }
-
-
-def _ids(count: int) -> list[int]:
-    """Take primary keys, so that orders and lines can be copied in one go each."""
-    with database.cursor() as cursor:
-        cursor.execute(TAKE_IDS, [count])
-        return [pk for (pk,) in cursor.fetchall()]
-
-
-def _write_orders(
-    pairs: Iterable[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]],
-) -> None:
-    now = timezone.now()
-    with database.cursor() as cursor, cursor.copy(COPY_ORDERS) as copy:
-        for row, order in pairs:
-            copy.write_row(
-                (
-                    *(row.pk, row.public_id, row.account_id, row.store_id),
-                    *(row.connection_id, row.external_id, row.reference, row.vendor),
-                    *(row.remote_warehouse, row.remote_status),
-                    *(row.remote_modified_at, row.remote_created_at, row.expected_on),
-                    *(row.status, row.held, row.error),
-                    *(order.document, order.digest, now, now, "", "", 0, ""),
-                )
-            )
-
-
-def _write_lines(
-    pairs: Iterable[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]],
-) -> None:
-    with database.cursor() as cursor, cursor.copy(COPY_LINES) as copy:
-        for row, order in pairs:
-            if isinstance(order, UnreadableOrder):
-                continue
-            for line in order.lines:
-                copy.write_row(
-                    (
-                        row.pk,
-                        row.store_id,
-                        line.external_id,
-                        line.line_id,
-                        line.sku[:256],
-                        line.title[:256],
-                        line.quantity,
-                        0,
-                        line.received,
-                    )
-                )
 
 
 def _tell(context: RunContext, events: Sequence[Event]) -> None:
@@ -393,13 +298,3 @@ def _close_alert(context: RunContext) -> None:
     )
     if not waiting.exists():
         ledger.close_alert("orders_unreadable", channel=context.channel)
-
-
-def open_session(context: RunContext) -> OrderSession | None:
-    """Start a session, or note what the store waits for and return None."""
-    source = platforms.order_source(context.store)
-    waits_for = source.missing(context.store)
-    if waits_for:
-        context.counts["waiting_for"] = waits_for
-        return None
-    return source.open(context.store, context.deadline())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from connections import platforms
 from connections.orders import hand_over, importing, receipts, write_back
 from connections.platforms import OrderSession
 from connections.problems import Problem
@@ -34,13 +35,23 @@ def _write_back(context: RunContext) -> None:
 def _in_session(
     context: RunContext, work: Callable[[RunContext, OrderSession], None]
 ) -> None:
-    session = importing.open_session(context)
+    session = _open_session(context)
     if session is None:
         return
     try:
         work(context, session)
     finally:
         session.close()
+
+
+def _open_session(context: RunContext) -> OrderSession | None:
+    """Start a session, or note what the store waits for and return None."""
+    source = platforms.order_source(context.store)
+    waits_for = source.missing(context.store)
+    if waits_for:
+        context.counts["waiting_for"] = waits_for
+        return None
+    return source.open(context.store, context.deadline())
 
 
 def _all(context: RunContext, *parts: Callable[[RunContext], None]) -> None:

@@ -226,7 +226,7 @@ def _write_status(
     with context.fenced():
         order.acknowledged_at = timezone.now()
         order.acknowledgement = status
-        order.remote_status = remote.status[:256]
+        order.remote_status = remote.status
         order.save(
             update_fields=["acknowledged_at", "acknowledgement", "remote_status"]
         )

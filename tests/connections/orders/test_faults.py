@@ -402,15 +402,16 @@ def test_a_change_before_an_order_is_sent_again_is_taken_over(one_order: Line) -
     assert ",7\n" in (line.far_warehouse.incoming / newest.name).read_text()
 
 
+@pytest.mark.parametrize("op", ["write", "wrote"])
 @pytest.mark.parametrize("there", ["CANCELLED", "CLOSED"])
 def test_what_is_over_there_is_not_sent_from_a_file_that_nobody_has_seen(
-    one_order: Line, there: str
+    one_order: Line, op: str, there: str
 ) -> None:
+    """D5: nor does a temporary file stay."""
     line = one_order
-    full = refuse(asyncssh.SFTPFailure("No space left"))
-    at_step(line.sandbox.warehouse.sftp_faults, "write", full, path="/in/")
+    cut_once(line, op)
     run = run_now(line.orders, "orders_import")
-    assert run.error_code == "disk_full"
+    assert run.error_code == "network_lost"
     remote(line, "1042")["status"] = there
     assert again(run).state == "succeeded"
     order = PurchaseOrder.objects.get()
@@ -420,6 +421,19 @@ def test_what_is_over_there_is_not_sent_from_a_file_that_nobody_has_seen(
     }[there]
     assert Delivery.objects.get().state == "superseded"
     assert not list(line.far_warehouse.incoming.iterdir())
+
+
+def test_a_change_makes_a_file_that_nobody_has_seen_anew(one_order: Line) -> None:
+    line = one_order
+    cut_once(line, "wrote")
+    run = run_now(line.orders, "orders_import")
+    remote(line, "1042")["items"][0]["replenishment"] = 7
+    assert again(run).state == "succeeded"
+    second, first = Delivery.objects.all()
+    assert (first.state, second.state) == ("superseded", "delivered")
+    [file] = line.far_warehouse.incoming.iterdir()
+    assert file.name == second.name
+    assert ",7\n" in file.read_text()
 
 
 def test_a_change_after_the_hand_over_is_only_recorded(one_order: Line) -> None:

@@ -1,0 +1,104 @@
+"""Orders as rows: which of the platform's words stands in which column; COPY.
+
+Documents are large: as parameters of an INSERT they would be quoted letter by letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection as database
+from django.utils import timezone
+
+from connections.models import PurchaseOrder
+from connections.platforms import RemoteOrder, UnreadableOrder
+
+Pairs = Iterable[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]]
+
+TAKE_IDS = """
+    SELECT nextval(pg_get_serial_sequence('connections_purchaseorder', 'id'))
+    FROM generate_series(1, %s)
+"""
+COPY_ORDERS = """
+    COPY connections_purchaseorder
+        (id, public_id, account_id, store_id,
+         connection_id, external_id, reference, vendor,
+         remote_warehouse, remote_status,
+         remote_modified_at, remote_created_at, expected_on,
+         status, held, error,
+         document, content_hash, imported_at, changed_at,
+         acknowledgement, write_effect, write_attempts, write_refused)
+    FROM STDIN
+"""
+COPY_LINES = """
+    COPY connections_purchaseorderline
+        (order_id, store_id, external_id, line_id, sku, title,
+         quantity, received, received_there)
+    FROM STDIN
+"""
+
+
+def set_header(row: PurchaseOrder, order: RemoteOrder) -> None:
+    """Let the columns hold the platform's words; saves nothing."""
+    for name, value in header(order).items():
+        setattr(row, name, value)
+
+
+def header(order: RemoteOrder) -> dict[str, Any]:
+    """What of the platform's words stands in the order's own columns."""
+    return {
+        "reference": order.reference,
+        "vendor": order.vendor,
+        "remote_warehouse": order.warehouse,
+        "remote_status": order.status,
+        "remote_modified_at": order.modified_at,
+        "remote_created_at": order.created_at,
+        "expected_on": order.expected_on,
+    }
+
+
+def take_ids(count: int) -> list[int]:
+    """Take primary keys, so that orders and lines can be copied in one go each."""
+    with database.cursor() as cursor:
+        cursor.execute(TAKE_IDS, [count])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def write_orders(pairs: Pairs) -> None:
+    """Insert rows that have their keys (`take_ids`)."""
+    now = timezone.now()
+    with database.cursor() as cursor, cursor.copy(COPY_ORDERS) as copy:
+        for row, order in pairs:
+            copy.write_row(
+                (
+                    *(row.pk, row.public_id, row.account_id, row.store_id),
+                    *(row.connection_id, row.external_id, row.reference, row.vendor),
+                    *(row.remote_warehouse, row.remote_status),
+                    *(row.remote_modified_at, row.remote_created_at, row.expected_on),
+                    *(row.status, row.held, row.error),
+                    *(order.document, order.digest, now, now, "", "", 0, ""),
+                )
+            )
+
+
+def write_lines(pairs: Pairs) -> None:
+    """Insert the lines of rows that have none (yet, or any more)."""
+    with database.cursor() as cursor, cursor.copy(COPY_LINES) as copy:
+        for row, order in pairs:
+            if isinstance(order, UnreadableOrder):
+                continue
+            for line in order.lines:
+                copy.write_row(
+                    (
+                        row.pk,
+                        row.store_id,
+                        line.external_id,
+                        line.line_id,
+                        line.sku,
+                        line.title,
+                        line.quantity,
+                        0,
+                        line.received,
+                    )
+                )
