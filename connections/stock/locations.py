@@ -28,9 +28,9 @@ def link(
 
     Raises LocationTakenError: two files would hold rows for the same place.
     """
-    _refuse_taken(connection, location_id)
     rows = connection.locations.filter(facility=facility)
     heard = changes.may_have_sent(connection.store)
+    _refuse_taken(connection, location_id)
     [warehouse] = changes.lock_warehouses(Q(pk=connection.warehouse_id))
     live = rows.filter(retired_at__isnull=True).first()
     if live is not None and live.location_id == location_id:
@@ -56,6 +56,15 @@ def link(
         before={facility: live.location_id if live else ""},
         after={facility: location_id},
     )
+
+
+def refuse_taken_code(connection: Connection) -> None:
+    """Let no new connection bring a warehouse whose code is a location already.
+
+    In the transaction that adds it. Raises LocationTakenError.
+    """
+    changes.may_have_sent(connection.store)
+    _refuse_taken(connection, connection.warehouse.code)
 
 
 @transaction.atomic
@@ -132,6 +141,7 @@ def facilities(warehouses: Collection[int]) -> list[str]:
 
 
 def _refuse_taken(connection: Connection, location_id: str) -> None:
+    """Look while the channels of the store are locked: of two at once the second sees it."""
     others = Connection.objects.filter(store=connection.store_id).exclude(
         pk=connection.pk
     )

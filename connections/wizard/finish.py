@@ -10,6 +10,7 @@ from django.db import transaction
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
 from connections.runs import switch
+from connections.stock import locations
 from connections.warehouses import file_exchange
 from connections.warehouses.platforms import exchanges_files
 from connections.wire import ssh
@@ -39,7 +40,8 @@ def finish(draft_id: int, answers: Mapping[str, Answers], *, by: User) -> Connec
     """Make merchant, warehouse, store and connection from valid answers, by step.
 
     A second finish of the same draft returns the first one's connection. Raises
-    IntegrityError when the three are connected already; nothing is written then.
+    IntegrityError when the three are connected already, LocationTakenError when another
+    connection of the store sends to the warehouse's code; nothing is written then.
     """
     draft = (
         ConnectionDraft.objects.select_for_update(of=("self",))
@@ -60,6 +62,7 @@ def finish(draft_id: int, answers: Mapping[str, Answers], *, by: User) -> Connec
         created_by=by,
     )
     switch.add_channels(connection, platforms.of_store(store).channels())
+    locations.refuse_taken_code(connection)
     audit.record("connection.added", connection, by=by)
     draft.connection = connection
     draft.sealed_answers = None

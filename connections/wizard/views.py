@@ -19,6 +19,7 @@ from formtools.wizard.views import NamedUrlWizardView
 
 from connections.checks import execute as checks
 from connections.models import CheckRun, ConnectionDraft
+from connections.stock.locations import LocationTakenError
 from connections.warehouses import file_exchange
 from connections.wizard import review
 from connections.wizard.finish import finish, make_key_pair
@@ -265,6 +266,9 @@ class AddConnectionView(NamedUrlWizardView):
                     "connected already, or the merchant uses this warehouse code."
                 ),
             )
+            return cast(HttpResponse, self.render(form))
+        except LocationTakenError as taken:
+            form.add_error(None, str(taken))
             return cast(HttpResponse, self.render(form))
         messages.success(
             self.request,

@@ -21,6 +21,7 @@ from connections.stock import levels, listings, locations
 from connections.stock.listings import RefusedListingsError, Row
 from stores.models import AuditEvent, Store, Warehouse
 from tests import engine, factories
+from tests.lab.locks import wait_for_waiting
 
 LONGEST_S = 10
 Place = tuple[str, str]
@@ -304,6 +305,29 @@ def test_two_connections_of_a_store_do_not_send_for_one_location(
         locations.link(beside, "F", "WH-D", by=None)
         with pytest.raises(locations.LocationTakenError):
             locations.link(line, "RENO", taken, by=None)
+
+
+def test_of_two_links_to_one_location_at_once_the_second_is_refused(
+    transactional_db: None,
+) -> None:
+    line = connected()
+    second = factories.warehouse(line.merchant, code="WH2")
+    beside = factories.connection(line.store, second)
+    one, two = SlowCommit(), SlowCommit()
+    two.go_on.set()
+    with ThreadPoolExecutor() as pool:
+        earlier = pool.submit(
+            one.run, lambda: locations.link(beside, "F", "WH-D", by=None)
+        )
+        assert one.written.wait(LONGEST_S)
+        later = pool.submit(
+            two.run, lambda: locations.link(line, "RENO", "WH-D", by=None)
+        )
+        wait_for_waiting(1)
+        one.go_on.set()
+        earlier.result(LONGEST_S)
+        with pytest.raises(locations.LocationTakenError):
+            later.result(LONGEST_S)
 
 
 def test_facilities_are_those_that_were_reported(line: Connection) -> None:

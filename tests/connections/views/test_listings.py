@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from html import unescape
@@ -29,6 +28,7 @@ from tests.connections.views.test_inventory import (
     table,
 )
 from tests.factories import Cast
+from tests.lab.locks import wait_for_waiting
 
 
 @pytest.fixture
@@ -152,23 +152,6 @@ def test_of_two_who_add_an_id_at_once_one_is_refused_and_loses_nothing(
     assert f"The listing of SKU {first} has the id V already." in refused
     for value in (second, "V", f"Typed {second}"):
         assert f'value="{value}"' in refused
-
-
-def wait_for_waiting(count: int) -> None:
-    """Until so many sessions of this database wait for a lock."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        with database.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            [waiting] = cursor.fetchone()
-        if waiting >= count:
-            return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 def test_an_id_that_is_taken_is_refused_with_who_has_it(

@@ -11,6 +11,7 @@ from django.db import IntegrityError, connections
 from django.urls import reverse
 
 from connections.models import Channel, Connection, ConnectionDraft, Schedule, SyncRun
+from connections.stock import locations
 from connections.wizard.finish import finish
 from stores.models import AuditEvent, Merchant, Store, Warehouse
 from tests import factories
@@ -285,6 +286,25 @@ def test_the_same_three_are_not_connected_twice(walk: Walk, cast: Cast) -> None:
     assert "are connected already" in found["__all__"][0]
     assert counts() == before
     assert ConnectionDraft.objects.get().answers("basic") == BASIC
+
+
+def test_a_warehouse_whose_code_is_a_location_of_another_connection_is_refused(
+    walk: Walk, cast: Cast
+) -> None:
+    """Both would send rows for one place, and the last file would win."""
+    store, there = factories.store(cast.merchant), factories.warehouse(cast.merchant)
+    beside = factories.connection(store, there)
+    locations.link(beside, "DALLAS", "WH2", by=None)
+    other = factories.warehouse(cast.merchant, code="WH2")
+    walk.answer(
+        basic=BASIC,
+        merchant=choose(cast.merchant),
+        warehouse={"warehouse": str(other.public_id)},
+    )
+    before = counts()
+    found = errors(walk.post("store", reuse(store)))
+    assert found["__all__"] == [f"“{beside}” sends stock for WH2 already."]
+    assert counts() == before
 
 
 def test_a_failure_at_the_end_writes_nothing(walk: Walk, cast: Cast) -> None:
