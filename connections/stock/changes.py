@@ -11,15 +11,9 @@ from stores.models import Store, Warehouse
 def may_have_sent(store: Store) -> bool:
     """Say whether the store's platform may have heard of any of its levels.
 
-    Locks the channels: none is turned on before the caller's transaction ends. Must
-    come before `lock_warehouses`, for two callers to wait in the same order.
+    Locks the channels: none is turned on before the caller's transaction ends.
     """
-    channels = (
-        Channel.objects.select_for_update(no_key=True, of=("self",))
-        .filter(connection__store=store, type=Channel.Type.INVENTORY)
-        .select_related("connection")
-        .order_by("pk")
-    )
+    channels = lock_channels(Q(connection__store=store, type=Channel.Type.INVENTORY))
     is_on = [channel.is_on and channel.connection.is_on for channel in channels]
     return (
         any(is_on)
@@ -27,6 +21,15 @@ def may_have_sent(store: Store) -> bool:
         .exclude(state=Delivery.State.SUPERSEDED)
         .exists()
     )
+
+
+def lock_channels(where: Q) -> list[Channel]:
+    """Take the lock of channels. Whoever needs warehouses' as well takes those after it.
+
+    All wait in that order, so that no two wait for each other.
+    """
+    rows = Channel.objects.select_for_update(no_key=True, of=("self",)).filter(where)
+    return list(rows.select_related("connection").order_by("pk"))
 
 
 def lock_warehouses(where: Q) -> list[Warehouse]:

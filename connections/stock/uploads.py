@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from connections.deliveries.names import new_name
@@ -18,10 +19,10 @@ from connections.models import StockReport, UploadChunk
 from connections.models.stock import UPLOAD_KEPT_FOR
 from connections.runs import queue
 from connections.runs.transactions import retried
-from connections.stock import ingest, preview, reports, staging
+from connections.stock import changes, ingest, preview, reports, staging
 from connections.warehouses import inbox
 from stores import audit
-from stores.models import User, Warehouse
+from stores.models import Store, User, Warehouse
 
 CHUNK_BYTES = 1024 * 1024
 NAME_LENGTH = 255
@@ -104,7 +105,10 @@ def apply(report: StockReport, *, by: User) -> StockReport:
     Whoever comes second, or after it was discarded or expired, changes nothing.
     """
 
+    stores = Store.objects.filter(connections__warehouse=report.warehouse)
+
     def change() -> StockReport:
+        changes.lock_channels(Q(connection__store__in=stores))
         locked = ingest.lock(report.warehouse)
         row = StockReport.objects.select_for_update().get(pk=report.pk)
         if row.state != StockReport.State.WAITING:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection as database
+from django.db import transaction
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
@@ -25,13 +26,14 @@ from connections.models import (
     UploadChunk,
 )
 from connections.models.stock import UPLOAD_KEPT_FOR
-from connections.stock import uploads
+from connections.stock import changes, uploads
 from connections.stock.preview import Preview
 from connections.warehouses.platforms import WarehousePlatform
 from stores.models import AuditEvent, Warehouse
 from tests import factories
 from tests.connections.wizard.walk import errors, log_in
 from tests.factories import Cast
+from tests.lab.locks import wait_for_waiting
 
 FIRST = b"sku,facility,available,on_hand\nA,RENO,3,4\nB,RENO,5,5\n"
 SECOND = (
@@ -160,6 +162,29 @@ def test_two_tabs_at_the_same_moment_apply_once(
     assert AuditEvent.objects.filter(action="stock_report.applied").count() == 1
     by_hand.warehouse.refresh_from_db()
     assert by_hand.warehouse.change_number == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_waits_in_the_order_of_listings_and_links(
+    cast: Cast, staff: Client, by_hand: Connection
+) -> None:
+    """They lock channels, then the warehouse: the other way round ends in a deadlock."""
+    report = preview(staff, by_hand.warehouse, FIRST)
+
+    def click() -> None:
+        try:
+            uploads.apply(report, by=cast.staff)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            changes.may_have_sent(by_hand.store)
+            clicked = pool.submit(click)
+            wait_for_waiting(1)
+            Warehouse.objects.select_for_update(nowait=True).get()
+        clicked.result(30)
+    assert levels() == {"A": 3, "B": 5}
 
 
 def test_the_same_report_again_changes_nothing(
