@@ -651,6 +651,7 @@ EVENTS: dict[str, tuple[str, Text]] = {
         _("%(rows)s rows of master data uploaded as %(file)s."),
     ),
     "order_imported": ("ok", _("Purchase order %(number)s imported.")),
+    "order_routed": ("ok", _("A connection takes purchase order %(number)s now.")),
     "order_changed": ("info", _("Purchase order %(number)s changed there.")),
     "order_changed_after": (
         "warn",

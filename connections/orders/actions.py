@@ -26,7 +26,13 @@ from connections.models import (
 )
 from connections.orders import hand_over, reading, receipts, storing
 from connections.orders.routing import Routes
-from connections.orders.standing import hold_of_content, standing
+from connections.orders.standing import (
+    ASKING,
+    PERHAPS_SENT,
+    hold_at,
+    hold_of_content,
+    standing,
+)
 from connections.platforms import RemoteOrder
 from connections.runs import queue
 from connections.runs.jobs import ORDERS_IMPORT, ORDERS_STATUS, Job
@@ -38,9 +44,6 @@ R = TypeVar("R", bound=Model)
 Held = PurchaseOrder.Held
 Status = PurchaseOrder.Status
 
-# Whoever answers these says that the warehouse has, or has not, got the order.
-PERHAPS_SENT = (Held.SENT_BEFORE, Held.RESTORED)
-ASKING = (*PERHAPS_SENT, Held.OFF_PERIOD)
 # They do not move on by themselves.
 ENDED = (Status.ERROR, Status.CANCELED, Status.CLOSED, Status.ARCHIVED)
 
@@ -111,7 +114,7 @@ def reprocess(order: PurchaseOrder, by: User) -> bool:
         return False
     if row.held == Held.UNREADABLE:
         return _take_as_it_came(row, by, "reprocessed")
-    if row.is_held and row.held == Held.NO_ROUTE:
+    if has_no_route(row):
         to = Routes(row.store).of(row.remote_warehouse)
         if to is None:
             raise RefusedError("choose_warehouse")
@@ -202,13 +205,19 @@ def keep_as_sent(order: PurchaseOrder, by: User) -> bool:
 
 @transaction.atomic
 def choose_warehouse(order: PurchaseOrder, to: Connection, by: User) -> bool:
-    """Route an order that matched no connection to one of its store's."""
+    """Route an order that has no connection to one of its store's."""
     row = locked(order)
     if row is None or row.connection_id == to.pk:
         return False
-    if row.store_id != to.store_id or not row.is_held or row.held != Held.NO_ROUTE:
+    if row.store_id != to.store_id or not has_no_route(row):
         raise RefusedError("has_warehouse")
     return _route(row, to, by, "routed")
+
+
+def has_no_route(order: PurchaseOrder) -> bool:
+    """Whether it goes nowhere: it matched no connection, or its own was deleted."""
+    goes_on = order.status in (*order.RECEIVING, Status.RECEIVED)
+    return order.connection_id is None and goes_on and order.held not in ASKING
 
 
 def why_not(order: PurchaseOrder) -> dict[str, str]:
@@ -286,10 +295,10 @@ def _as_it_came(order: PurchaseOrder) -> RemoteOrder:
 
 def _route(order: PurchaseOrder, to: Connection, by: User, what: str) -> bool:
     sent_before = order.tombstones().exists()
-    held = Routes(order.store).held(_as_it_came(order), to, sent_before=sent_before)
-    if held not in ASKING:
-        held = hold_of_content(order)  # lines may have been edited
-    return _decide(order, by, what, connection=to, held=held)
+    held = hold_at(to, order, Routes(order.store), sent_before=sent_before)
+    _decide(order, by, what, connection=to, held=held)
+    receipts.read_again([order])
+    return True
 
 
 def _let_go_on(order: PurchaseOrder, by: User, what: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connections import platforms
-from connections.orders import hand_over, importing, receipts, write_back
+from connections.orders import hand_over, importing, receipts, stranded, write_back
 from connections.platforms import OrderSession
 from connections.problems import Problem
 from connections.runs.context import RunContext
@@ -14,6 +14,7 @@ from connections.wire.errors import WireError
 
 def import_and_hand_over(context: RunContext) -> None:
     """Fetch, hand over, read receipts; one side's trouble does not stop the other."""
+    stranded.give_routes(context)
     _all(context, _fetch, hand_over.hand_over, receipts.read_receipts)
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from connections import platforms
-from connections.models import Delivery, PurchaseOrder, PurchaseOrderLine
+from connections.models import (
+    Connection,
+    Delivery,
+    PurchaseOrder,
+    PurchaseOrderLine,
+)
 from connections.orders.overdue import is_overdue
+from connections.orders.routing import Routes
 from connections.platforms import RemoteOrder
 
 Held = PurchaseOrder.Held
 Status = PurchaseOrder.Status
+
+# Whoever answers these says that the warehouse has, or has not, got the order.
+PERHAPS_SENT = (Held.SENT_BEFORE, Held.RESTORED)
+ASKING = (*PERHAPS_SENT, Held.OFF_PERIOD)
 
 
 def standing(order: PurchaseOrder) -> tuple[str, str]:
@@ -38,6 +48,23 @@ def status_of(
     if all(line.received >= line.quantity for line in lines):
         return Status.RECEIVED
     return Status.DELAYED if is_overdue(order) else Status.PARTIALLY_RECEIVED
+
+
+def hold_at(
+    connection: Connection, order: PurchaseOrder, routes: Routes, *, sent_before: bool
+) -> str:
+    """What holds an order that had no connection when it gets this one.
+
+    What is not New is at the warehouse, or at its end: it is not sent.
+    """
+    if order.status != Status.NEW or order.held in ASKING:
+        return order.held
+    there = platforms.order_source(order.store).parse(order.store, order.document)
+    if isinstance(there, RemoteOrder):
+        held = routes.held(there, connection, sent_before=sent_before)
+        if held in ASKING:
+            return held
+    return hold_of_content(order)  # lines may have been edited
 
 
 def hold_of_content(order: PurchaseOrder) -> str:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from connections import platforms
 from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
+from connections.orders import stranded
 from connections.runs import queue, schedule, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.runs.rules import Rule
@@ -106,6 +107,7 @@ def connection_delete(request: MemberRequest, connection: str) -> HttpResponse:
     row = get_or_404(Connection.objects.all(), request.user, connection, Action.DELETE)
     with transaction.atomic():
         audit.record("connection.deleted", row, by=request.user)
+        stranded.strand(row)
         row.delete()
     messages.success(request, _("“%(name)s” was deleted.") % {"name": row})
     return redirect("connections:list")

@@ -18,6 +18,7 @@ from connections.messages import Text
 from connections.models import Connection, PurchaseOrder
 from connections.orders import actions
 from connections.orders.actions import Outcome
+from connections.orders.standing import PERHAPS_SENT
 from connections.views.acting import Kind, Offer, act, say
 from connections.views.paging import uuid_of
 from stores.access import Action, MemberRequest, get_or_404, member_required
@@ -111,7 +112,7 @@ def order_send(request: MemberRequest, order: str) -> HttpResponse:
     rows = PurchaseOrder.objects.select_related("store", "connection")
     row = get_or_404(rows, request.user, order, Action.MANAGE_CONNECTIONS)
     page = redirect("connections:order", order=row.public_id)
-    if not row.is_held or row.held not in actions.PERHAPS_SENT:
+    if not row.is_held or row.held not in PERHAPS_SENT:
         messages.info(request, _("This order does not wait for this answer."))
         return page
     if request.POST.get("go") == "keep":

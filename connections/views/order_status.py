@@ -16,6 +16,7 @@ from connections.messages import (
     explain,
 )
 from connections.models import PurchaseOrder
+from connections.orders.actions import has_no_route
 from connections.views.status import Status as Line
 from connections.warehouses.platforms import exchanges_files
 
@@ -71,6 +72,8 @@ def order_status(order: PurchaseOrder) -> Line:
     tone, status = tone_of(order), Status(order.status)
     if order.write_refused:
         return _explained("bad", explain(order.write_refused), order.error)
+    if has_no_route(order):
+        return _explained("wait", HOLDS[PurchaseOrder.Held.NO_ROUTE])
     if order.is_held:
         return _explained("wait", HOLDS[order.held])
     if status == Status.ERROR:

@@ -24,6 +24,7 @@ from connections.models import (
     PurchaseOrderLine,
 )
 from connections.orders import actions, hand_over, receipts
+from connections.orders.standing import PERHAPS_SENT
 from connections.problems import Problem
 from connections.views.order_actions import REPROCESS, more_actions
 from connections.views.order_status import order_status, tone_of
@@ -169,15 +170,15 @@ def _files(order: PurchaseOrder) -> QuerySet[Delivery]:
 
 def _answers(request: MemberRequest, order: PurchaseOrder) -> dict[str, Any]:
     """What an order on hold can be answered with."""
-    if not order.is_held:
-        return {}
-    if order.held == PurchaseOrder.Held.NO_ROUTE:
+    if actions.has_no_route(order):
         connections = Connection.objects.for_user(request.user)
         of_store = connections.filter(store=order.store_id).select_related("warehouse")
         return {"connections": list(of_store)}
+    if not order.is_held:
+        return {}
     return {
         "may_release": order.held == PurchaseOrder.Held.OFF_PERIOD,
-        "may_send": order.held in actions.PERHAPS_SENT,
+        "may_send": order.held in PERHAPS_SENT,
     }
 
 

@@ -19,7 +19,8 @@ from inventory_planner import definition
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODES = errors.CODES | problems.CODES
 # What the functions that wrap `note` add to the facts.
-ADDED = {"_note": {"number"}, "_event": {"number"}, "note": set[str]()}
+NONE = set[str]()
+ADDED = {"_note": {"number"}, "_event": {"number"}, "note": NONE, "line_of": NONE}
 
 
 def test_each_code_is_in_one_table() -> None:
@@ -48,7 +49,7 @@ def test_somebody_acts_where_somebody_must(code: str) -> None:
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
-    """Every call of `note` and its wrappers in the product's code."""
+    """Every call of `note`, of what it uses and of its wrappers in the product's code."""
     for app in ("connections", "inventory_planner"):
         for path in (ROOT / app).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
