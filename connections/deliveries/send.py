@@ -169,9 +169,8 @@ def _upload_and_rename(
         if _size(sftp, path) is not None:
             sftp.remove(hidden)
             if delivery.attempts > 1:
-                _give_up(
-                    context, delivery, on_doubt
-                )  # perhaps by a late rename of ours
+                # A rename of ours may have come through late.
+                _give_up(context, delivery, on_doubt)
             _end_as_foreign(context, delivery)
         _announce(context, delivery, State.RENAMING)
         with _retracted(
