@@ -1,4 +1,8 @@
-"""A connection and all that flows through it; one concern a file."""
+"""A connection and all that flows through it; one concern a file.
+
+A foreign key of a large table with `db_index=False`: an index of more columns begins with
+it.
+"""
 
 from connections.models.activity import Activity
 from connections.models.alerts import Alert

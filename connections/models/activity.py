@@ -21,13 +21,17 @@ class Activity(models.Model):
 
     account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
     connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="activities"
+        Connection, models.CASCADE, related_name="activities", db_index=False
     )
     run = models.ForeignKey(
         SyncRun, models.SET_NULL, null=True, related_name="activities"
     )
     order = models.ForeignKey(
-        PurchaseOrder, models.CASCADE, null=True, related_name="activities"
+        PurchaseOrder,
+        models.CASCADE,
+        null=True,
+        related_name="activities",
+        db_index=False,
     )
     event = models.CharField(max_length=60)
     facts = models.JSONField(default=dict)

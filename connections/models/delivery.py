@@ -69,7 +69,7 @@ class Delivery(TenantModel):
     UNFINISHED = (State.BUILT, State.SENDING, State.CLOSING, State.RENAMING)
 
     connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="deliveries"
+        Connection, models.CASCADE, related_name="deliveries", db_index=False
     )
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
     store = models.ForeignKey(Store, models.CASCADE, related_name="deliveries")

@@ -30,7 +30,9 @@ class Listing(TenantModel):
     listing is sold as it is reported. Changed by connections/stock/listings.py alone.
     """
 
-    store = models.ForeignKey(Store, models.CASCADE, related_name="listings")
+    store = models.ForeignKey(
+        Store, models.CASCADE, related_name="listings", db_index=False
+    )
     sku = models.CharField(_("warehouse SKU"), max_length=256, db_collation="C")
     channel_sku = models.CharField(_("channel SKU"), max_length=256, db_collation="C")
     variant_id = models.CharField(_("variant id"), max_length=256, db_collation="C")
@@ -67,7 +69,9 @@ class Component(models.Model):
     """So many of a SKU make one bundle."""
 
     account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
-    listing = models.ForeignKey(Listing, models.CASCADE, related_name="components")
+    listing = models.ForeignKey(
+        Listing, models.CASCADE, related_name="components", db_index=False
+    )
     sku = models.CharField(max_length=256, db_collation="C")
     quantity = models.DecimalField(max_digits=12, decimal_places=4)
 

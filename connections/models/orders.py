@@ -74,9 +74,15 @@ class PurchaseOrder(TenantModel):
         Held.LINE_ERROR,
     )
 
-    store = models.ForeignKey(Store, models.CASCADE, related_name="purchase_orders")
+    store = models.ForeignKey(
+        Store, models.CASCADE, related_name="purchase_orders", db_index=False
+    )
     connection = models.ForeignKey(
-        Connection, models.SET_NULL, null=True, related_name="purchase_orders"
+        Connection,
+        models.SET_NULL,
+        null=True,
+        related_name="purchase_orders",
+        db_index=False,
     )
     external_id = models.CharField(max_length=64)
     reference = models.CharField(
@@ -205,7 +211,9 @@ class PurchaseOrderLine(models.Model):
     """A line; `received` is the sum of all receipts, `received_there` what the platform
     was last seen to hold."""
 
-    order = models.ForeignKey(PurchaseOrder, models.CASCADE, related_name="lines")
+    order = models.ForeignKey(
+        PurchaseOrder, models.CASCADE, related_name="lines", db_index=False
+    )
     # The order's, for its index: a search by SKU looks in one store at a time. Null only
     # in rows that the version before wrote; those are not found by their SKU.
     store = models.ForeignKey(
@@ -303,7 +311,9 @@ class Receipt(TenantModel):
     # Those whose quantities count on the order.
     COUNTED = (State.PROCESSING, State.READY, State.NOTIFYING, State.COMPLETED)
 
-    warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="receipts")
+    warehouse = models.ForeignKey(
+        Warehouse, models.CASCADE, related_name="receipts", db_index=False
+    )
     order = models.ForeignKey(
         PurchaseOrder, models.CASCADE, null=True, related_name="receipts"
     )

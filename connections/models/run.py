@@ -71,7 +71,9 @@ class SyncRun(TenantModel):
     # Somebody waits for it, or has changed something: the channel's gate is not asked.
     ASKED_FOR = (Trigger.PERSON, Trigger.CHANGE, Trigger.REPLAY)
 
-    connection = models.ForeignKey(Connection, models.CASCADE, related_name="runs")
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="runs", db_index=False
+    )
     channel = models.ForeignKey(
         Channel,
         models.CASCADE,

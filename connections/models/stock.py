@@ -149,7 +149,9 @@ class StockLevel(models.Model):
     """
 
     account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
-    warehouse = models.ForeignKey(Warehouse, models.CASCADE, related_name="levels")
+    warehouse = models.ForeignKey(
+        Warehouse, models.CASCADE, related_name="levels", db_index=False
+    )
     sku = models.CharField(max_length=256, db_collation="C")
     facility = models.CharField(max_length=100)
     available = models.DecimalField(max_digits=20, decimal_places=4)
