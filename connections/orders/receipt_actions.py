@@ -81,6 +81,11 @@ def reset(receipt: Receipt, by: User) -> bool:
     return True
 
 
+def why_not(receipt: Receipt) -> dict[str, str]:
+    """The actions that a receipt bars by what it is, each with the code of the reason."""
+    return {"archive": "is_archived"} if receipt.state == State.ARCHIVED else {}
+
+
 def _adopt(receipt: Receipt) -> None:
     if receipts.adopt(receipt) is None:
         raise RefusedError("order_unknown")

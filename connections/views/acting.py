@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,11 +45,15 @@ class Offer:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is acted on. `name` is that of its pages: order, order_list, order_act."""
+    """What is acted on. `name` is that of its pages: order, order_list, order_act.
+
+    `why_not`: the offers that a row bars, each with the code of the reason.
+    """
 
     name: str
     offers: Mapping[str, Offer]
     rows: Callable[[], TenantQuerySet[Any]]
+    why_not: Callable[[Any], Mapping[str, str]]
 
 
 def act(request: MemberRequest, kind: Kind) -> HttpResponse:
@@ -67,6 +72,10 @@ def act(request: MemberRequest, kind: Kind) -> HttpResponse:
         return redirect(back)
     check(request.user, offer.needs)
     if offer.asks and "confirmed" not in request.POST:
+        # Nobody is asked about a single one that cannot be; of many, each says why then.
+        if len(rows) == 1 and (why := kind.why_not(rows[0]).get(offer.slug)):
+            say(request, offer.label, Outcome(refused=Counter([why])))
+            return redirect(back)
         context = {
             "nav": "orders",
             "offer": offer,

@@ -75,7 +75,12 @@ def more_actions(user: User) -> list[Offer]:
     return [offer for offer in MORE if offer.may(user)]
 
 
-ORDERS = Kind("order", OFFERS, lambda: PurchaseOrder.objects.defer("document"))
+ORDERS = Kind(
+    "order",
+    OFFERS,
+    lambda: PurchaseOrder.objects.defer("document"),
+    actions.why_not,
+)
 
 
 @require_POST

@@ -74,6 +74,7 @@ KIND = Kind(
     "receipt",
     {offer.slug: offer for offer in (REPROCESS, *MORE)},
     lambda: Receipt.objects.all(),
+    receipt_actions.why_not,
 )
 
 
@@ -124,8 +125,7 @@ def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
     """One receipt: its lines, its order, what became of it and what can be done."""
     row = get_or_404(RECEIPTS, request.user, receipt, Action.VIEW)
     may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
-    archived = row.state == State.ARCHIVED
-    barred = {"archive": REFUSALS["is_archived"]} if archived else {}
+    barred = receipt_actions.why_not(row)
     context = {
         "nav": "orders",
         "receipt": row,
@@ -136,7 +136,10 @@ def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
             target_type=Receipt._meta.label_lower, target_id=str(row.public_id)
         )[:EVENTS_SHOWN],
         "may_manage": may_manage,
-        "offers": [(offer, barred.get(offer.slug)) for offer in (REPROCESS, *MORE)],
+        "offers": [
+            (offer, REFUSALS.get(barred.get(offer.slug, "")))
+            for offer in (REPROCESS, *MORE)
+        ],
     }
     return render(request, "orders/receipt.html", context)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -21,11 +23,16 @@ def stock_is_there(product: Product, newcomer: steps.Newcomer) -> bool:
     ) == product.warehouse_levels(newcomer.user)
 
 
+def order_there(product: Product, account_id: str, number: str) -> dict[str, Any]:
+    """The order as Inventory Planner holds it; {} while it is busy."""
+    orders = product.ip(account_id).get("orders", ())
+    return next((o for o in orders if o["reference"] == number), {})
+
+
 def order_is_closed(product: Product, account_id: str, number: str) -> bool:
     """Received in full and CLOSED, in Inventory Planner."""
-    orders = product.ip(account_id).get("orders", ())
-    order = next((o for o in orders if o["reference"] == number), None)
-    if order is None or order["status"] != "CLOSED":
+    order = order_there(product, account_id, number)
+    if order.get("status") != "CLOSED":
         return False
     return all(line["received"] == line["replenishment"] for line in order["items"])
 
@@ -64,6 +71,8 @@ def test_issue_2_from_add_connection_to_stock_and_a_closed_order(
         timeout_s=120,
     )
     the_sandbox_shows_it(page, product, newcomer)
+    # As it was made, what was received, CLOSED: each was written once (issue 6).
+    assert order_there(product, newcomer.account_id, "1042")["version"] == 3
 
     page.get_by_role("link", name=newcomer.name, exact=True).click()
     order = steps.order_row(page, "1042")
