@@ -42,7 +42,7 @@ Status = PurchaseOrder.Status
 UNDECIDED = "undecided"
 HOLDS: dict[str, tuple[Text, Sequence[str]]] = {
     "held": (gettext_lazy("On hold"), tuple(PurchaseOrder.Held)),
-    UNDECIDED: (gettext_lazy("On hold: for you to decide"), PurchaseOrder.UNDECIDED),
+    UNDECIDED: (gettext_lazy("Needs a decision"), PurchaseOrder.UNDECIDED),
 }
 
 

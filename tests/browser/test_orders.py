@@ -113,7 +113,7 @@ def test_issue_6_receive_in_part_archive_delete_and_be_asked(
     expect(page.get_by_text("10 orders")).to_be_visible()
     for number in ("1035", "1037", "1045"):
         expect(row(page, number)).to_contain_text("Draft or ended in Inventory Planner")
-    page.get_by_label("Fulfillment Status").select_option("On hold: for you to decide")
+    page.get_by_label("Fulfillment Status").select_option("Needs a decision")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_text("1 order", exact=True)).to_be_visible()
     expect(row(page, "1038")).to_contain_text("A line has no SKU or quantity")

@@ -67,7 +67,7 @@ def furnish(rows: household.Household, by: User) -> dict[str, PurchaseOrder | Re
     orphan = Receipt.objects.create(
         account=of.account,
         warehouse=of.warehouse,
-        external_id="R-77",
+        external_id="R-14131c7157a772129d59ff6d-1",
         order_name="77",
         po_number="77",
         file_name="rcp_77.csv",
