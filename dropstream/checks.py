@@ -41,5 +41,10 @@ def check_deployment(
             "SANDBOX_URL is set: the sandbox is for demos.",
             "dropstream.E005",
         ),
+        (
+            not settings.ADMIN_SECOND_FACTOR,
+            "ADMIN_SECOND_FACTOR must be on: the admin sees every account.",
+            "dropstream.E006",
+        ),
     ]
     return [Error(text, id=code) for refused, text, code in refusals if refused]

@@ -29,7 +29,7 @@ _PRODUCTION = {
 # What a laptop may have set and a production must not.
 _NOT_IN_PRODUCTION = (
     *("DEBUG", "OUTBOUND_HOSTS", "SANDBOX_URL", "DEMO_CLOCK_SPEED"),
-    "INVENTORY_PLANNER_API_URL",
+    *("INVENTORY_PLANNER_API_URL", "ADMIN_SECOND_FACTOR"),
 )
 # Short, and the same every time; longer ones with other seeds are for people to start.
 _SOAK = ("--stores", "8", "--minutes", "1.5", "--seed", "7")

@@ -16,6 +16,7 @@ from dropstream.local.state import State
 
 # Values that a demo wants; the environment's own win.
 DEMO_DEFAULTS = {
+    "ADMIN_SECOND_FACTOR": "off",
     "TICK_SECONDS": "2",
     "DEMO_CLOCK_SPEED": "240",
     "RETRY_BASE_SECONDS": "2",
@@ -35,6 +36,7 @@ ENV_NAMES = (
     "OUTBOUND_HOSTS",
     "SANDBOX_URL",
     "STATIC_ROOT",
+    "ADMIN_SECOND_FACTOR",
     "TICK_SECONDS",
     "DEMO_CLOCK_SPEED",
     "RETRY_BASE_SECONDS",

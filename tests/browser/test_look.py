@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
-import struct
-import time
-
 import pytest
 from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
@@ -16,6 +11,7 @@ from pytest_playwright.pytest_playwright import CreateContextCallback
 from stores.models import User
 from tests.browser import look_urls
 from tests.browser.judge import Look, problems
+from tests.lab.authenticator import totp_now
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -221,15 +217,6 @@ def test_u21_setting_up_two_factor_log_in(
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Two-factor log-in")).to_be_visible()
     assert problems(page) == []
-
-
-def totp_now(secret: str) -> str:
-    """Return the code that an authenticator app would show (RFC 6238, SHA-1)."""
-    counter = struct.pack(">Q", int(time.time()) // 30)
-    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
-    offset = digest[-1] & 15
-    number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
-    return f"{number % 1_000_000:06}"
 
 
 def test_without_scripting_dialogs_open_by_link(
