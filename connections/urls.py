@@ -64,6 +64,11 @@ urlpatterns = [
         name="delete",
     ),
     path(
+        "connections/<uuid:connection>/serves/",
+        connection_page.connection_serves,
+        name="serves",
+    ),
+    path(
         "connections/<uuid:connection>/files/",
         deliveries.delivery_list,
         name="delivery_list",

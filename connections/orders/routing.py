@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from connections.models import Connection, OffPeriod, PurchaseOrder
+from django.db import transaction
+
+from connections.models import Channel, Connection, OffPeriod, PurchaseOrder, SyncRun
 from connections.platforms import RemoteOrder
+from connections.runs import queue
+from connections.runs.jobs import ORDERS_IMPORT
 from connections.warehouses.platforms import exchanges_files
-from stores.models import Store
+from stores import audit
+from stores.models import Store, User
 
 Held = PurchaseOrder.Held
 
@@ -73,6 +78,37 @@ class Routes:
         if before is None or not exchanges_files(connection.warehouse):
             return False
         return at is None or at < before
+
+
+def lacks_warehouse(connection: Connection) -> bool:
+    """Whether no order finds the connection: its store has several, it names none."""
+    others = Connection.objects.filter(store=connection.store_id)
+    return not connection.remote_warehouse and others.exclude(pk=connection.pk).exists()
+
+
+@transaction.atomic
+def serve(connection: Connection, remote_warehouse: str, *, by: User) -> bool:
+    """Let a connection take the orders for one of the platform's warehouses.
+
+    Blank: all orders of a store without another connection. The import that follows
+    looks at what waits for a warehouse. False when nothing differs.
+    """
+    row = Connection.objects.select_for_update(of=("self",)).get(pk=connection.pk)
+    before = row.remote_warehouse
+    if remote_warehouse == before:
+        return False
+    row.remote_warehouse = remote_warehouse
+    row.save(update_fields=["remote_warehouse"])
+    audit.record(
+        "connection.routed",
+        row,
+        by=by,
+        before={"remote_warehouse": before},
+        after={"remote_warehouse": remote_warehouse},
+    )
+    for channel in row.channels.filter(type=Channel.Type.PURCHASE_ORDERS):
+        queue.enqueue(channel, ORDERS_IMPORT, SyncRun.Trigger.PERSON, by=by)
+    return True
 
 
 def held_by_content(order: RemoteOrder) -> str:

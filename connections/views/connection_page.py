@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 from connections import platforms
 from connections.messages import explain
 from connections.models import Channel, Connection, SyncRun
-from connections.orders import stranded
+from connections.models.connection import ConnectionQuerySet
+from connections.orders import routing, stranded
 from connections.runs import queue, schedule, switch
 from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.runs.rules import Rule
@@ -23,6 +24,7 @@ from connections.stock import intake
 from connections.views import alerts, order_list
 from connections.views.connection_list import store_relations
 from connections.views.recurrence import cut_off, in_demo, in_words
+from connections.views.served import ServedForm
 from connections.views.status import Recent, connection_status, lines
 from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
@@ -37,15 +39,33 @@ FILES_SHOWN = 10
 @member_required
 def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
     """Everything about one connection; the moving part is refreshed by htmx."""
+    row = get_or_404(_shown(), request.user, connection, Action.VIEW)
+    return _page(request, row, None)
+
+
+@require_POST
+@member_required
+def connection_serves(request: MemberRequest, connection: str) -> HttpResponse:
+    """Say which of the store platform's warehouses the connection serves."""
+    row = get_or_404(_shown(), request.user, connection, Action.MANAGE_CONNECTIONS)
+    form = ServedForm(request.POST, connection=row)
+    if not form.is_valid():
+        return _page(request, row, form)
+    routing.serve(row, form.cleaned_data["remote_warehouse"], by=request.user)
+    messages.success(request, _("“%(name)s” was saved.") % {"name": row})
+    return redirect("connections:page", connection=row.public_id)
+
+
+def _shown() -> ConnectionQuerySet:
     rows = Connection.objects.select_related(
         "merchant", "warehouse", *store_relations()
     )
-    row = get_or_404(
-        rows.prefetch_related("channels__schedules"),
-        request.user,
-        connection,
-        Action.VIEW,
-    )
+    return rows.prefetch_related("channels__schedules")
+
+
+def _page(
+    request: MemberRequest, row: Connection, form: ServedForm | None
+) -> HttpResponse:
     may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
     channels = lines(row, Recent.of([row], may_manage=may_manage))
     completed = _completed(row)
@@ -78,8 +98,12 @@ def connection_page(request: MemberRequest, connection: str) -> HttpResponse:
         "may_manage": may_manage,
         "may_delete": may(request.user, Action.DELETE),
     }
-    part = "connections/_live.html" if request.headers.get("HX-Request") else None
-    return render(request, part or "connections/page.html", context)
+    if request.headers.get("HX-Request"):
+        return render(request, "connections/_live.html", context)
+    if may_manage and Channel.Type.PURCHASE_ORDERS in supported:
+        context["form"] = form or ServedForm(connection=row)
+        context["lacks_warehouse"] = routing.lacks_warehouse(row)
+    return render(request, "connections/page.html", context)
 
 
 @require_POST

@@ -19,6 +19,7 @@ from formtools.wizard.views import NamedUrlWizardView
 
 from connections.checks import execute as checks
 from connections.models import CheckRun, ConnectionDraft
+from connections.orders import routing
 from connections.stock.locations import LocationTakenError
 from connections.warehouses import file_exchange
 from connections.wizard import review
@@ -275,6 +276,15 @@ class AddConnectionView(NamedUrlWizardView):
             _("“%(name)s” was added. It is off until you turn it on.")
             % {"name": connection},
         )
+        if routing.lacks_warehouse(connection):
+            messages.warning(
+                self.request,
+                _(
+                    "The store has several connections now. Say on the page of each "
+                    "which warehouse in Inventory Planner it serves: until then its "
+                    "new orders wait for a decision."
+                ),
+            )
         return redirect("connections:list")
 
     def _answers(self) -> dict[str, Mapping[str, Any]]:

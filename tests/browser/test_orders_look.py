@@ -81,6 +81,8 @@ def furnish(rows: household.Household, by: User) -> dict[str, PurchaseOrder | Re
     desk_of.platform = WarehousePlatform.MANUAL
     desk_of.save()
     elsewhere = factories.connection(of.store, desk_of)
+    elsewhere.remote_warehouse = "c501_BY-HAND"
+    elsewhere.save()
     by_hand = order(elsewhere, "1052", "TEA-TOWEL", "APRON", status="open", **due)
     return {
         "by_hand": by_hand,
@@ -113,6 +115,17 @@ def test_u21_orders(page: Page, live_server: LiveServer, settings: Settings) -> 
     page.get_by_role("button", name="Save changes").click()
     expect(page.locator("[data-error-summary]")).to_be_focused()
     look("order-edit-errors")
+    # The store has two connections by now: each is to say which orders it takes.
+    page.goto(f"{live_server.url}/connections/{rows.connection.public_id}/")
+    look("connection-serves-nothing")
+    page.get_by_label("Warehouse in Inventory Planner").fill("c501_BY-HAND")
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.locator("[data-error-summary]")).to_be_focused()
+    look("connection-serves-errors")
+    page.get_by_label("Warehouse in Inventory Planner").fill("c501_WH1")
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_role("link", name="Change")).to_be_visible()
+    look("connection-serves")
     page.goto(live_server.url + "/orders/{bad}/".format(**named))
     page.get_by_text("Actions", exact=True).click()
     look("order-actions")

@@ -181,6 +181,25 @@ def test_an_existing_store_is_used_again(walk: Walk, cast: Cast) -> None:
     assert there.inventory_planner.unseal("api_key").reveal() == "k" * 20
 
 
+def test_a_second_connection_of_a_store_says_what_is_left_to_choose(
+    walk: Walk, cast: Cast
+) -> None:
+    """Without it every new order of both would wait for a decision."""
+    store = factories.store(cast.merchant)
+    first, second = (
+        factories.warehouse(cast.merchant, code=code) for code in ("WH2", "WH3")
+    )
+    factories.connection(store, first)
+    walk.answer(
+        basic=BASIC,
+        merchant=choose(cast.merchant),
+        warehouse={"warehouse": str(second.public_id)},
+    )
+    walk.post("store", reuse(store))
+    page = walk.client.get("/connections/").content.decode()
+    assert "The store has several connections now." in page
+
+
 def test_a_new_merchant_has_no_stores_to_offer(walk: Walk, cast: Cast) -> None:
     factories.store(cast.merchant)
     walk.up_to("store")
