@@ -66,6 +66,7 @@ def person(
             user=user, account=of, role=role, merchant=merchant
         )
         membership.scope.set(scope)
+        membership.refresh_from_db(fields=["is_scoped"])
     return user
 
 

@@ -111,7 +111,14 @@ class Membership(models.Model):
         "stores.Merchant",
         blank=True,
         related_name="staff",
-        help_text=_("Merchants that a Staff user is limited to; none means all."),
+        help_text=_("Merchants that a Staff user is limited to."),
+    )
+    # Set by a trigger with the first merchant of the scope. An empty scope alone would
+    # mean "all" to whoever lost the last of theirs.
+    is_scoped = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("Limited to the scope, even when nothing is left in it."),
     )
 
     class Meta:
@@ -138,9 +145,3 @@ class Membership(models.Model):
         if self.role == Role.STAFF and self.is_scoped:
             return self.scope.all()
         return None
-
-    @property
-    def is_scoped(self) -> bool:
-        if not hasattr(self, "_scoped"):
-            self._scoped: bool = self.scope.exists()
-        return self._scoped

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+from django.db import connection as database
 
 from stores.access import Action, check, may
-from stores.models import Merchant, Role, Store
+from stores.models import Merchant, Role, Store, User
 from stores.models.tenant import membership_of
 from tests import factories
 from tests.factories import Cast
@@ -45,6 +46,29 @@ def test_scope_narrows_and_its_absence_does_not(cast: Cast) -> None:
     assert set(Merchant.objects.for_user(cast.merchant_user)) == {cast.merchant}
     assert not Merchant.objects.for_user(cast.onboarding).exists()
     assert not Merchant.objects.for_user(AnonymousUser()).exists()
+
+
+def test_who_loses_the_last_merchant_of_their_scope_sees_none(cast: Cast) -> None:
+    """T1: it fails closed; what is left in a scope is not what makes one."""
+    assert cast.scoped_staff.membership.is_scoped
+    assert not cast.staff.membership.is_scoped
+    cast.merchant.delete()
+    person = User.objects.get(pk=cast.scoped_staff.pk)
+    assert person.membership.is_scoped
+    assert not Merchant.objects.for_user(person).exists()
+    assert set(Merchant.objects.for_user(cast.staff)) == {cast.other_merchant}
+
+
+def test_a_scope_is_one_whoever_writes_it(cast: Cast) -> None:
+    """A version of the product that knows no flag adds rows to the scope alone."""
+    with database.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO stores_membership_scope (membership_id, merchant_id) "
+            "VALUES (%s, %s)",
+            [cast.staff.membership.pk, cast.merchant.pk],
+        )
+    person = User.objects.get(pk=cast.staff.pk)
+    assert set(Merchant.objects.for_user(person)) == {cast.merchant}
 
 
 def test_two_merchants_in_scope_repeat_no_row(cast: Cast) -> None:
