@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -9,7 +11,7 @@ from django.views.decorators.http import require_safe
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
 from connections.views.paging import page_by_name, search_of
-from connections.views.status import Recent, connection_status, lines
+from connections.views.status import Recent, connection_status, further, lines
 from stores.access import Action, MemberRequest, may, member_required
 from stores.platforms import installed
 
@@ -34,14 +36,7 @@ def connection_list(request: MemberRequest) -> HttpResponse:
         "connections/list.html",
         {
             "nav": "connections",
-            "rows": [
-                {
-                    "connection": connection,
-                    "status": connection_status(connection, lines(connection, recent)),
-                    "alerts": recent.alerts[connection.pk],
-                }
-                for connection in page.rows
-            ],
+            "rows": [_row(connection, recent) for connection in page.rows],
             "search": search,
             "state": state,
             "page": page,
@@ -49,6 +44,17 @@ def connection_list(request: MemberRequest) -> HttpResponse:
             "may_manage": may_manage,
         },
     )
+
+
+def _row(connection: Connection, recent: Recent) -> dict[str, Any]:
+    channels = lines(connection, recent)
+    status = connection_status(connection, channels)
+    return {
+        "connection": connection,
+        "status": status,
+        "further": further(connection, channels, status),
+        "alerts": recent.alerts[connection.pk],
+    }
 
 
 def store_relations() -> list[str]:

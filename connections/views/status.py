@@ -207,6 +207,21 @@ def connection_status(connection: Connection, channels: list[ChannelLine]) -> St
     return Status("ok", _("Working"))
 
 
+def further(
+    connection: Connection, channels: list[ChannelLine], shown: Status
+) -> list[Status]:
+    """What else needs somebody, where one line is all that is shown of a connection."""
+    if not connection.is_on:
+        return []
+    found = {
+        line.status.title: line.status
+        for line in channels
+        if line.status.tone in ("bad", "warn", "wait") and line.status.href
+    }
+    found.pop(shown.title, None)
+    return list(found.values())
+
+
 def _stopped(runs: dict[str, SyncRun]) -> SyncRun | None:
     """The run whose error stands: of a job by hand only until another one went well."""
     for run in runs.values():

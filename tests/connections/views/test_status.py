@@ -228,6 +228,19 @@ def test_orders_that_wait_for_a_decision_are_counted(
     assert listed == {"ASKS", "NOWHERE", "THERE"}
 
 
+def test_one_wait_does_not_hide_another_in_the_list(
+    rows: Household, cast: Cast
+) -> None:
+    """U15: without the endpoint stock waits; an order waits for somebody else."""
+    order(rows.connection, "ASKS", "A", held="sent_before")
+    said = client_of(cast.staff).get(reverse("connections:list")).content.decode()
+    assert "The SFTP endpoint is not set yet." in said
+    assert said.count("1 purchase order waits for a decision.") == 1
+    switch.disable_connection(rows.connection, by=cast.staff)
+    said = client_of(cast.staff).get(reverse("connections:list")).content.decode()
+    assert said.count("The SFTP endpoint is not set yet.") == 1
+
+
 def test_a_retry_says_when_and_that_run_now_does_not_wait(ready: Household) -> None:
     """R2, U11: what follows by itself, and what a person can do meanwhile."""
     later = timezone.now() + timedelta(minutes=5)
