@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from allauth.account.adapter import get_adapter
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from stores import audit
 from stores.models.people import zone_named
 from stores.models.tenant import membership_of
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """The address that log-ins are throttled by; None on a socket without one."""
+    try:
+        return str(get_adapter().get_client_ip(request))
+    except PermissionDenied:
+        return None
 
 
 class PersonMiddleware:
@@ -21,9 +31,7 @@ class PersonMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = audit.new_request_id()
         token = audit.origin.set(
-            audit.Origin(
-                ip=request.META.get("REMOTE_ADDR") or None, request_id=request_id
-            )
+            audit.Origin(ip=address_of(request), request_id=request_id)
         )
         try:
             membership = membership_of(request.user)

@@ -9,9 +9,12 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from dropstream.checks import check_deployment
+from stores.models import AuditEvent
+from tests import factories
 from tests.connections.wizard.walk import log_in
 from tests.factories import PASSWORD, TOTP_SECRET, Cast
 from tests.lab.authenticator import totp_now
@@ -94,6 +97,26 @@ def test_bad_log_ins_on_the_way_to_the_admin_are_throttled(cast: Cast) -> None:
     assert "Too many failed login attempts" in type_password(Client(), email)
     # Nobody else is locked out by that.
     assert type_password(Client(), cast.staff.email) == STORES
+
+
+def test_behind_a_proxy_each_address_counts_for_itself(
+    cast: Cast, settings: Settings
+) -> None:
+    """B5: an outsider locks nobody else out. What they claim to be is not believed."""
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    outsider = Client(headers={"x-forwarded-for": "198.51.100.9, 203.0.113.7"})
+    for n in range(10):
+        type_password(outsider, f"guess-{n}@acme.example", "wrong")
+    refused = type_password(outsider, cast.staff.email)
+    assert "Too many failed login attempts" in refused
+    neighbour = Client(headers={"x-forwarded-for": "203.0.113.7, 198.51.100.9"})
+    assert type_password(neighbour, cast.staff.email) == STORES
+    switched = factories.connection(
+        factories.store(cast.merchant), factories.warehouse(cast.merchant), on=False
+    )
+    url = reverse("connections:switch", args=[switched.public_id])
+    neighbour.post(url, {"on": "1"})
+    assert AuditEvent.objects.latest("pk").ip == "198.51.100.9"
 
 
 def test_a_deployment_without_the_second_factor_is_refused(settings: Settings) -> None:
