@@ -629,10 +629,7 @@ EVENTS: dict[str, tuple[str, Text]] = {
     "stock_refused": ("bad", _("Stock file %(file)s refused: %(reason)s.")),
     "stock_sent": (
         "ok",
-        _(
-            "%(rows)s stock rows uploaded as %(file)s; facilities with the same "
-            "warehouse id are added up."
-        ),
+        _("%(rows)s stock rows uploaded as %(file)s."),
     ),
     "stock_confirmed": (
         "ok",

@@ -175,12 +175,21 @@ def _not_confirmed(
 ) -> None:
     """Tell people, and look again after the next intake: this one may have slipped."""
     if _is_early(file):
+        _keep_early(context, file, facts)
         return
     _settle(context, file, Proof.NOT_CONFIRMED, facts, again=_next_look(file))
 
 
+def _keep_early(context: RunContext, file: Delivery, facts: Mapping[str, Any]) -> None:
+    """For whoever asked: what was seen; it decides nothing."""
+    with context.fenced():
+        file.proof_facts = {**facts, "early": True}
+        file.save(update_fields=["proof_facts"])
+
+
 def _postpone(context: RunContext, file: Delivery, why: str) -> None:
     if _is_early(file):
+        _keep_early(context, file, {"asked": 0, "why": why})
         return
     now = schedule.database_now()
     if _is_over(file):

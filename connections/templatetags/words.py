@@ -8,10 +8,12 @@ from typing import Any
 
 from django import template
 from django.utils.formats import number_format
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from connections.messages import CHECKS, DECISIONS, HOLDS, Message, explain, tell
-from connections.models import Activity, CheckRun, StockReport
+from connections.models import Activity, CheckRun, Delivery, StockReport
 from connections.runs.jobs import JOBS
 from stores.models import AuditEvent, HostKey
 
@@ -38,6 +40,34 @@ REPORT_TONES = {
 def report_tone(report: StockReport) -> str:
     """The tone of a stock report's state."""
     return REPORT_TONES.get(StockReport.State(report.state), "off")
+
+
+FILE_TONES = {
+    Delivery.State.ASKED: "wait",
+    Delivery.State.BUILT: "wait",
+    Delivery.State.SENDING: "busy",
+    Delivery.State.CLOSING: "busy",
+    Delivery.State.RENAMING: "busy",
+    Delivery.State.DELIVERED: "ok",
+    Delivery.State.UNKNOWN: "warn",
+}
+
+
+@register.filter
+def file_tone(file: Delivery) -> str:
+    """The tone of a file's state, or of its proof when that is bad."""
+    if file.proof == Delivery.Proof.NOT_CONFIRMED:
+        return "bad"
+    return FILE_TONES.get(Delivery.State(file.state), "off")
+
+
+_BREAK = SafeString("_<wbr>")
+
+
+@register.filter
+def file_name(name: object) -> SafeString:
+    """A name that breaks between its parts, where a line is too short for it."""
+    return format_html_join(_BREAK, "{}", ((part,) for part in str(name).split("_")))
 
 
 @register.simple_tag

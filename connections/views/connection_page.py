@@ -23,6 +23,7 @@ from connections.runs.rules import Rule
 from connections.stock import intake
 from connections.views import alerts, order_list
 from connections.views.connection_list import store_relations
+from connections.views.paging import uuid_of
 from connections.views.recurrence import cut_off, in_demo, in_words
 from connections.views.served import ServedForm
 from connections.views.status import Recent, connection_status, lines
@@ -173,6 +174,8 @@ def run_now(request: MemberRequest, channel: str, job: str) -> HttpResponse:
         )
     else:
         messages.info(request, _("%(job)s: already on its way.") % {"job": kind.label})
+    if "file" in request.POST:  # asked for on a file's page, it is followed there
+        return redirect("connections:delivery", delivery=uuid_of(request.POST["file"]))
     return redirect("connections:page", connection=row.connection.public_id)
 
 

@@ -26,6 +26,7 @@ from connections.messages import NOBODY, Text, explain
 from connections.models import Connection, Delivery, PurchaseOrder, SyncRun
 from connections.runs import queue
 from connections.runs.jobs import STOCK_CHANGES, STOCK_FULL, STOCK_PROOF
+from connections.templatetags.words import file_tone
 from connections.views.downloads import attachment
 from connections.views.paging import page_newest_first
 from connections.views.status import Recent, Status, lines
@@ -45,15 +46,6 @@ STATES: dict[str, tuple[Text, tuple[State, ...]]] = {
 }
 # Nothing of these is still to come; what nobody can tell of is followed by another file.
 OVER = (State.DELIVERED, State.SUPERSEDED, State.FOREIGN)
-TONES = {
-    State.ASKED: "wait",
-    State.BUILT: "wait",
-    State.SENDING: "busy",
-    State.CLOSING: "busy",
-    State.RENAMING: "busy",
-    State.DELIVERED: "ok",
-    State.UNKNOWN: "warn",
-}
 # What each state means and what follows; `unknown` has the words of its error.
 MEANS: dict[State, tuple[Text, Text]] = {
     State.ASKED: (
@@ -90,6 +82,7 @@ CANNOT_TELL: dict[str, Text] = {
     "overtaken": gettext_lazy("All its figures have changed since; see newer files."),
     "not_shown": gettext_lazy("The API shows no stock of these variants."),
 }
+QUICK = timedelta(seconds=0.1)
 
 
 @require_safe
@@ -109,7 +102,7 @@ def delivery_list(request: MemberRequest, connection: str) -> HttpResponse:
     context = {
         "nav": "connections",
         "connection": row,
-        "files": [(file, TONES.get(State(file.state), "off")) for file in page.rows],
+        "files": page.rows,
         "page": page,
         "kind": kind if kind in Delivery.Entity else "",
         "kinds": Delivery.Entity.choices,
@@ -122,9 +115,10 @@ def delivery_list(request: MemberRequest, connection: str) -> HttpResponse:
 @require_safe
 @member_required
 def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
-    """One file: what it is, what became of it and what follows."""
+    """One file: what became of it and what follows; refreshed while that changes."""
     row = _get(request, delivery)
     status = file_status(row)
+    is_looked_up = _is_looked_up(row)
     context = {
         "nav": "connections",
         "file": row,
@@ -136,12 +130,15 @@ def delivery_page(request: MemberRequest, delivery: str) -> HttpResponse:
         "failure": explain(row.error_code) if row.error_code else None,
         "is_kept": file_bytes.are_kept(row),
         "proof_job": STOCK_PROOF,
-        "cannot_tell": CANNOT_TELL.get(row.proof_facts.get("why", "")),
+        "is_looked_up": is_looked_up,
+        "is_moving": is_looked_up or row.state in STATES["under_way"][1],
+        "cannot_tell": _cannot_tell(row),
         "may_send": row.entity == Delivery.Entity.STOCK
         and row.state not in STATES["under_way"][1],
         "resends": list(row.resends.all()[:RESENDS_SHOWN]),
     }
-    return render(request, "deliveries/page.html", context)
+    part = "deliveries/_live.html" if request.headers.get("HX-Request") else None
+    return render(request, part or "deliveries/page.html", context)
 
 
 @require_POST
@@ -220,7 +217,7 @@ def _age(file: Delivery) -> Status:
 def file_status(file: Delivery) -> Status:
     """A file's state in words, with what follows and who acts."""
     state = State(file.state)
-    tone = TONES.get(state, "off")
+    tone = file_tone(file)
     if state == State.DELIVERED:
         return _uploaded(file)
     if state == State.UNKNOWN:
@@ -245,12 +242,28 @@ def _uploaded(file: Delivery) -> Status:
     if not file.attempts:
         return Status("ok", _("Downloaded by hand."))
     if file.proof == Delivery.Proof.NOT_CONFIRMED:
-        message = explain("not_confirmed")
-        title = f"{message.happened} {message.means}"
-        return Status("bad", title, str(message.do), str(message.owner))
+        return _not_confirmed(file)
     if file.proof == Delivery.Proof.CONFIRMED:
         return Status("ok", _("Uploaded, and confirmed by what is shown there."))
     return Status("ok", _("Uploaded."))
+
+
+def _not_confirmed(file: Delivery) -> Status:
+    """Which variants differ stands on the page; those not known there need more."""
+    message = explain("not_confirmed")
+    title, owner = f"{message.happened} {message.means}", str(message.owner)
+    if all(shown is not None for *_row, shown in file.proof_facts.get("differ", ())):
+        follows = _(
+            "The variants that differ stand below. Run a full inventory update; it is "
+            "looked up again after the next sync."
+        )
+        return Status("bad", title, follows, owner)
+    store = reverse("connections:store", args=[file.connection.store.public_id])
+    follows = _(
+        "The variants that differ stand below. What is not known there must be added "
+        "there first, or sent with “Send master data” on the store's page."
+    )
+    return Status("bad", title, follows, owner, store, str(file.connection.store))
 
 
 def _get(request: MemberRequest, delivery: str) -> Delivery:
@@ -294,11 +307,25 @@ def _order(file: Delivery) -> PurchaseOrder | None:
     return orders.filter(public_id=file.subject).first()
 
 
+def _is_looked_up(file: Delivery) -> bool:
+    """Whether the platform is being asked just now what it has taken in."""
+    looks = SyncRun.objects.unfinished().filter(channel=file.channel_id)
+    return file.proof_due_at is not None and looks.filter(job=STOCK_PROOF.slug).exists()
+
+
+def _cannot_tell(file: Delivery) -> Text:
+    """Why a look at the platform told nothing, in words."""
+    why = file.proof_facts.get("why", "")
+    return CANNOT_TELL.get(why) or (explain(why).happened if why else "")
+
+
 def _took(file: Delivery) -> str:
     """How long it took from the first attempt to the end of the upload."""
     if file.first_attempt_at is None or file.delivered_at is None:
         return ""
     took = file.delivered_at - file.first_attempt_at
+    if took < QUICK:
+        return _("less than 0.1 s")
     if took < timedelta(minutes=2):
         return _("%(n).1f s") % {"n": took.total_seconds()}
     return timesince(file.first_attempt_at, file.delivered_at)

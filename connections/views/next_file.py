@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from connections import spreadsheet
-from connections.messages import explain
-from connections.models import Channel, Connection
+from connections.models import Channel, Connection, SyncRun
 from connections.runs.jobs import STOCK_CHANGES, STOCK_FULL
 from connections.stock.next_file import NextFile
 from connections.stock.plan import Why
 from connections.views.connection_list import store_relations
 from connections.views.downloads import attachment
 from connections.views.paging import COUNTED, count_text
+from connections.views.status import Status, explained
 from stores import audit
 from stores.access import Action, MemberRequest, get_or_404, member_required
 
@@ -55,7 +55,7 @@ def preview(request: MemberRequest, connection: str) -> HttpResponse:
         "count": count,
         "count_text": count_text(count, COUNTED),
         "reason": REASONS[found.why],
-        "waits_for": explain(found.waits_for) if found.waits_for else None,
+        "waits_for": _waits_for(row, found.waits_for),
         "begun": found.begun,
         "master_data_first": found.master_data_first,
         "is_off": not (row.is_on and channel.is_on),
@@ -79,6 +79,14 @@ def preview_file(request: MemberRequest, connection: str) -> StreamingHttpRespon
         pieces = spreadsheet.variant(found.data())
         return attachment(pieces, f"{name}-spreadsheet.csv")
     return attachment(found.data(), f"{name}.csv")
+
+
+def _waits_for(connection: Connection, code: str | None) -> Status | None:
+    """The setting that is missing, and the page where it is set."""
+    if code is None:
+        return None
+    side = SyncRun.Side.STORE
+    return explained(connection, code, "wait", side, may_manage=True)
 
 
 def _asked_for(

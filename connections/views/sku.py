@@ -85,22 +85,24 @@ def inventory_sku(request: MemberRequest, merchant: str) -> HttpResponse:
         "nav": "inventory",
         "merchant": row,
         "sku": sku,
-        "reported": [(level, name) for level, name in _with_files(reported)],
+        "reported": list(_with_reports(reported)),
         "sales": _sales(row, sku, reported, may_manage=may_manage),
         "may_manage": may_manage,
     }
     return render(request, "inventory/sku.html", context)
 
 
-def _with_files(levels: Sequence[StockLevel]) -> Iterable[tuple[StockLevel, str]]:
-    """Each level with the name of the report that last changed its figure."""
+def _with_reports(
+    levels: Sequence[StockLevel],
+) -> Iterable[tuple[StockLevel, StockReport | None]]:
+    """Each level with the report that last changed its figure, while it is kept."""
     reports = StockReport.objects.filter(
         warehouse__in={level.warehouse_id for level in levels},
         change_number__in={level.change_number for level in levels},
     )
-    names = {(one.warehouse_id, one.change_number): one.name for one in reports}
+    by_number = {(one.warehouse_id, one.change_number): one for one in reports}
     for level in levels:
-        yield level, names.get((level.warehouse_id, level.change_number), "")
+        yield level, by_number.get((level.warehouse_id, level.change_number))
 
 
 def _sales(

@@ -34,7 +34,8 @@ from connections.models import (
     SyncRun,
 )
 from connections.runs.jobs import JOBS
-from connections.warehouses.platforms import WarehousePlatform
+from connections.warehouses.platforms import WarehousePlatform, exchanges_files
+from stores.models import Warehouse
 
 State = SyncRun.State
 
@@ -296,6 +297,9 @@ def _at_work(
 
 
 def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
+    warehouse = connection.warehouse
+    if not (warehouse.change_number or exchanges_files(warehouse)):
+        return _nothing_uploaded(warehouse, recent)
     trouble = recent.report_troubles.get(connection.warehouse_id)
     if trouble is None:
         return None
@@ -306,6 +310,16 @@ def _stock_trouble(connection: Connection, recent: Recent) -> Status | None:
         SyncRun.Side.WAREHOUSE,
         may_manage=recent.may_manage,
     )
+
+
+def _nothing_uploaded(warehouse: Warehouse, recent: Recent) -> Status:
+    """A warehouse that is served by hand waits for its first file."""
+    title = _("No stock has been uploaded yet.")
+    status = Status("wait", title, _("Upload the first stock file."), str(STAFF))
+    if recent.may_manage:
+        status.href = reverse("connections:stock_upload", args=[warehouse.public_id])
+        status.link = _("Upload stock")
+    return status
 
 
 def _order_trouble(connection: Connection, recent: Recent) -> Status | None:

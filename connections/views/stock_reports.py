@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from connections.models import StockReport
+from connections.models import Channel, StockReport
 from connections.stock import uploads
 from connections.stock.preview import Preview
 from connections.views.paging import page_newest_first
@@ -92,10 +92,10 @@ def _status(report: StockReport) -> Status:
             told = _("Older figures were left; newer ones stand.")
             return Status("warn", title, told, **again)
         case StockReport.State.APPLIED if report.changed:
-            told = _("What changed goes out with the next inventory update.")
-            return Status("ok", _("Applied."), told)
+            return _goes_out(report)
         case StockReport.State.APPLIED:
-            return Status("ok", _("Applied: nothing differed from what was stored."))
+            title = _("Applied: nothing differed from what was stored.")
+            return Status("ok", title, **again)
         case StockReport.State.REFUSED:
             title = _("Refused: %(reason)s.") % {"reason": report.reason}
             return Status("bad", title, _("Nothing was changed."), **again)
@@ -103,6 +103,20 @@ def _status(report: StockReport) -> Status:
             return Status("off", _("Discarded: nothing was changed."), **again)
     title = _("Nobody applied it in time: nothing was changed.")
     return Status("off", title, **again)
+
+
+def _goes_out(report: StockReport) -> Status:
+    """What follows for the levels that a report changed, and where that is seen."""
+    live = Channel.objects.live().filter(
+        connection__warehouse=report.warehouse, type=Channel.Type.INVENTORY
+    )
+    channel = live.select_related("connection").order_by("connection__name").first()
+    if channel is None:
+        told = _("It goes out once an inventory channel of this warehouse is on.")
+        return Status("ok", _("Applied."), told)
+    told = _("What changed goes out with the next inventory update.")
+    page = reverse("connections:page", args=[channel.connection.public_id])
+    return Status("ok", _("Applied."), told, href=page, link=str(channel.connection))
 
 
 def _find(request: MemberRequest, report: str) -> StockReport:

@@ -32,6 +32,7 @@ NAMES = {
     TRY: "Your merchant",
     seed.MERCHANTS["try2"]: "Your second merchant",
     seed.MERCHANTS["try3"]: "Your third merchant",
+    seed.MERCHANTS["try4"]: "Your fourth merchant",
 }
 ENDPOINTS_SPARE = 16
 KEY_TYPES = re.compile(r"ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)")

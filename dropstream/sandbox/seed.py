@@ -22,6 +22,7 @@ MERCHANTS = {
     "try": "654321",
     "try2": "654322",
     "try3": "654323",
+    "try4": "654324",
 }
 """Warehouse user → account at Inventory Planner. Each merchant needs its own log-in;
 the demo has the first one, newcomers the others."""

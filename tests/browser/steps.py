@@ -32,7 +32,12 @@ class Newcomer:
         return f"Walk {self.user}"
 
 
-ACCOUNTS = {"try": "654321", "try2": "654322", "try3": "654323"}
+ACCOUNTS = {
+    "try": "654321",
+    "try2": "654322",
+    "try3": "654323",
+    "try4": "654324",
+}
 
 
 def log_in(page: Page, product: Product, who: str = STAFF) -> None:
@@ -102,6 +107,21 @@ def fill_warehouse(page: Page, name: str, connection_string: str) -> None:
     page.get_by_label("Warehouse name").fill(name)
     page.get_by_label("SFTP connection string").fill(connection_string)
     page.get_by_label("Warehouse code").fill("WH1")
+
+
+def manual_warehouse(page: Page, name: str) -> None:
+    heading(page, "Warehouse Setup")
+    page.get_by_label("Warehouse name").fill(name)
+    page.get_by_label("Manual: upload stock, download orders").check()
+    page.get_by_label("Warehouse code").fill("WH1")
+
+
+def upload_stock(page: Page, content: bytes, *, name: str = "stock.csv") -> None:
+    """Choose a file where one is asked for, and look at what it would change."""
+    page.get_by_label("Stock file").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+    )
+    page.get_by_role("button", name="Upload and preview").click()
 
 
 def fill_store(page: Page, name: str, newcomer: Newcomer) -> None:

@@ -12,6 +12,7 @@ from connections.models import StockLevel
 from connections.warehouses.platforms import WarehousePlatform
 from stores.models import Warehouse
 from tests import factories
+from tests.browser import steps
 from tests.browser.judge import Look
 from tests.factories import Cast
 
@@ -44,33 +45,27 @@ def log_in(page: Page, server: LiveServer, people: Cast, to: Warehouse) -> None:
     page.wait_for_url("**/warehouses/**")
 
 
-def upload(page: Page, content: bytes, *, name: str = "stock.csv") -> None:
-    file = {"name": name, "mimeType": "text/csv", "buffer": content}
-    page.get_by_label("Stock file").set_input_files(file)  # type: ignore[arg-type]
-    page.get_by_role("button", name="Upload and preview").click()
-
-
 def test_u21_pages_of_an_upload(
     page: Page, live_server: LiveServer, people: Cast, by_hand: Warehouse
 ) -> None:
     """U21: waiting, applied, refused; the list of them. Back finds what was done."""
     look = Look(page)
     log_in(page, live_server, people, by_hand)
-    upload(page, FIRST)
+    steps.upload_stock(page, FIRST)
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("Applied.")).to_be_visible()
     look("report-applied")
-    page.get_by_role("link", name="Main warehouse WH1").click()
-    upload(page, SECOND)
+    page.get_by_role("link", name="Main warehouse WH1", exact=True).click()
+    steps.upload_stock(page, SECOND)
     expect(page.get_by_role("heading", name="Apply 2 changes?")).to_be_visible()
     look("report-waiting")
     page.reload()
     page.get_by_role("button", name="Apply").click()
     page.go_back()
     expect(page.get_by_text("Applied.")).to_be_visible()
-    page.get_by_role("link", name="Main warehouse WH1").click()
+    page.get_by_role("link", name="Main warehouse WH1", exact=True).click()
     look("warehouse-reports")
-    upload(page, b"sku,available\nA,one\nB,two\n")
+    steps.upload_stock(page, b"sku,available\nA,one\nB,two\n")
     expect(page.get_by_text("Refused: 2 of 2 rows cannot be read.")).to_be_visible()
     look("report-refused")
     page.get_by_role("link", name="Upload another file").click()
@@ -91,7 +86,7 @@ def test_an_upload_that_breaks_off_can_be_tried_again(
     page = new_context().new_page()  # its console tells of the lost line
     log_in(page, live_server, people, by_hand)
     page.route("**/upload/", lambda route: route.abort())
-    upload(page, FIRST)
+    steps.upload_stock(page, FIRST)
     expect(page.get_by_role("alert")).to_contain_text("The upload broke off.")
     expect(page.get_by_role("progressbar", name="Uploading")).to_be_hidden()
     page.unroute("**/upload/")
@@ -108,11 +103,11 @@ def test_u10_what_is_refused_at_the_form_is_said_there(
     page: Page, live_server: LiveServer, people: Cast, by_hand: Warehouse
 ) -> None:
     log_in(page, live_server, people, by_hand)
-    upload(page, b"")
+    steps.upload_stock(page, b"")
     summary = page.locator("[data-error-summary]")
     expect(summary).to_be_focused()
     expect(summary).to_contain_text("The file is empty.")
-    upload(page, FIRST)
+    steps.upload_stock(page, FIRST)
     expect(page.get_by_role("heading", name="Apply 3 changes?")).to_be_visible()
 
 
@@ -124,7 +119,7 @@ def test_u9_without_scripting_an_upload_is_a_plain_form(
 ) -> None:
     page = new_context(java_script_enabled=False).new_page()
     log_in(page, live_server, people, by_hand)
-    upload(page, FIRST)
+    steps.upload_stock(page, FIRST)
     expect(page.get_by_role("heading", name="Apply 3 changes?")).to_be_visible()
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_text("was discarded")).to_be_visible()

@@ -214,3 +214,63 @@ def test_issue_2_the_endpoint_is_added_from_stores(
     endpoint = steps.register(page, product, newcomer, key)
     add_endpoint(page, newcomer, endpoint)
     stock_went_out_once(product, newcomer)
+
+
+# --- A warehouse that is served by hand
+
+MONDAY = b"sku,available\nSKU-00001,41\nSKU-00002,seven\nSKU-00003,0.5\n"
+
+
+def test_issue_5_stock_by_hand_until_it_is_confirmed(
+    page: Page, product: Product
+) -> None:
+    """A file of which one row is wrong: which and why is read before it is applied; the
+    others reach Inventory Planner, and the file's page says that they did."""
+    steps.log_in(page, product, steps.ADMINISTRATOR)
+    newcomer = steps.meet(page, product, "try4")
+    steps.begin(page, newcomer.name)
+    steps.new_merchant(page, "Hand Ltd")
+    steps.manual_warehouse(page, "Hand warehouse")
+    steps.go_on(page)
+    steps.fill_store(page, "Hand store", newcomer)
+    key = steps.copy_public_key(page)
+    page.get_by_label("SFTP Endpoint").fill(
+        steps.register(page, product, newcomer, key)
+    )
+    steps.run_test(page, steps.UNKNOWN_KEY)
+    steps.approve(page, newcomer.ip_key)
+    steps.add(page, newcomer.name)
+    steps.switch_on(page, newcomer.name)
+    page.get_by_role("link", name=newcomer.name, exact=True).click()
+    inventory = page.get_by_role("region", name="Inventory", exact=True)
+    expect(inventory).to_contain_text("No stock has been uploaded yet.")
+    inventory.get_by_role("link", name="Upload stock").click()
+
+    steps.upload_stock(page, MONDAY, name="monday.csv")
+    steps.heading(page, "Apply 2 changes?")
+    expect(page.get_by_text("1 row cannot be read and stays out.")).to_be_visible()
+    wrong = page.get_by_role("row", name="3 available is not a number: 'seven'")
+    expect(wrong).to_be_visible()
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("Applied.")).to_be_visible()
+    expect(wrong).to_be_visible()
+    page.get_by_role("link", name=newcomer.name, exact=True).click()
+    expect(page.get_by_text("2 stock rows uploaded")).to_be_visible(timeout=RECEIVED_MS)
+    product.wait_for(
+        "the sync",
+        lambda: product.ip(newcomer.account_id).get("stock") == {"WH1": 2},
+    )
+    tab = page.context.new_page()
+    tab.goto(f"{product.sandbox}/ip/?account={newcomer.account_id}")
+    expect(tab.get_by_role("row", name="SKU-00001 WH1 41")).to_be_visible()
+    expect(tab.get_by_role("row", name="SKU-00003 WH1 0.5")).to_be_visible()
+    tab.close()
+
+    files = page.get_by_role("region", name="Files")
+    files.get_by_role("link", name="variant_warehouse_").click()
+    expect(page.get_by_text("Not checked yet")).to_be_visible()
+    page.get_by_role("button", name="Check intake now").click()
+    expect(page.get_by_text("Uploaded, and confirmed")).to_be_visible(
+        timeout=RECEIVED_MS
+    )
+    expect(page.get_by_text("2 of 2 variants show the uploaded stock")).to_be_visible()

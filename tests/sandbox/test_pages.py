@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dropstream.sandbox import Sandbox
+from dropstream.sandbox.ip import ENDPOINTS_SPARE
 from tests.sandbox.far_side import (
     ApiClient,
     ask,
@@ -87,7 +88,7 @@ def test_key_of_the_other_account_is_refused(sandbox: Sandbox) -> None:
 
 
 def test_pool_of_endpoints_runs_out(sandbox: Sandbox) -> None:
-    for _ in range(20):
+    for _ in range(len(sandbox.ip.accounts) + ENDPOINTS_SPARE):
         sandbox.ip.connect("123456", public_line(new_key()))
     line = public_line(new_key())
     page = post_form(sandbox, "/ip/connections", account="654321", public_key=line)
@@ -200,11 +201,11 @@ def test_the_host_key_is_shown_and_can_be_changed(sandbox: Sandbox, side: str) -
     )
 
 
-def test_newcomers_find_three_merchants(sandbox: Sandbox) -> None:
+def test_newcomers_find_four_merchants(sandbox: Sandbox) -> None:
     """Each merchant needs its own log-in and account; one string is another's never."""
-    merchants = [sandbox.facts[name] for name in ("try", "try2", "try3")]
+    merchants = [sandbox.facts[name] for name in ("try", "try2", "try3", "try4")]
     for fact in ("account_id", "api_key", "connection_string"):
-        assert len({merchant[fact] for merchant in merchants}) == 3
+        assert len({merchant[fact] for merchant in merchants}) == 4
 
 
 def test_both_far_sides_first_show_the_newcomers_merchant(sandbox: Sandbox) -> None:

@@ -204,6 +204,8 @@ def test_whoever_cannot_wait_for_the_sync_does_no_harm(
     uploaded.refresh_from_db()
     assert uploaded.proof == Proof.WAITING
     assert uploaded.proof_due_at == due_at
+    assert (uploaded.proof_facts["early"], uploaded.proof_facts["shown"]) == (True, 0)
+    assert open_alerts() == []
     line.sandbox.ip.sync_now(ACCOUNT)
     run_now(line.stock, "stock_proof")
     uploaded.refresh_from_db()

@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from connections.deliveries import build
 from connections.deliveries import bytes as file_bytes
+from connections.messages import explain
 from connections.models import Channel, Delivery, DeliveryChunk, SyncRun
 from connections.runs import switch
 from connections.views import paging
@@ -35,9 +36,13 @@ def stock(rows: Household) -> Channel:
     return rows.connection.channels.get(type=Channel.Type.INVENTORY)
 
 
+def html_of(response: Any) -> str:
+    """A page in which names stand in one piece."""
+    return str(response.content.decode().replace("<wbr>", ""))
+
+
 def page(client: Client, file: Delivery) -> str:
-    url = reverse("connections:delivery", args=[file.public_id])
-    return client.get(url).content.decode()
+    return html_of(client.get(reverse("connections:delivery", args=[file.public_id])))
 
 
 def download(client: Client, file: Delivery, **sent: str) -> Any:
@@ -47,7 +52,7 @@ def download(client: Client, file: Delivery, **sent: str) -> Any:
 
 def listed(client: Client, rows: Household, **query: str) -> str:
     url = reverse("connections:delivery_list", args=[rows.connection.public_id])
-    return client.get(url, query).content.decode()
+    return html_of(client.get(url, query))
 
 
 def order_file(rows: Household, **values: Any) -> Delivery:
@@ -188,7 +193,7 @@ def test_the_connections_page_links_to_its_files(
         reverse("connections:delivery_list", args=[rows.connection.public_id]),
     )
     for person, seen in ((cast.staff, True), (cast.merchant_user, False)):
-        text = log_in(person).get(url).content.decode()
+        text = html_of(log_in(person).get(url))
         assert rows.delivery.name in text
         assert [link in text for link in links] == [seen, seen]
 
@@ -241,14 +246,14 @@ def test_the_list_costs_the_same_however_long(
     names = list(rows.connection.deliveries.values_list("name", flat=True))
     url = reverse("connections:delivery_list", args=[rows.connection.public_id])
     for state in ("", "under_way"):
-        # Session, person, membership, account, scope; the connection, its files.
-        with django_assert_num_queries(7):
+        # Session, person, membership, account; the connection, its files.
+        with django_assert_num_queries(6):
             client.get(url, {"state": state})
     found: list[str] = []
     after = ""
     while True:
         shown = client.get(url, {"after": after})
-        found += [file.name for file, _tone in shown.context["files"]]
+        found += [file.name for file in shown.context["files"]]
         after = shown.context["page"].next_after
         if not after:
             break
@@ -320,7 +325,37 @@ def test_a_file_that_is_not_confirmed_names_what_differs(
     assert "1 of 3 variants show the uploaded stock" in html
     assert "SKU-2" in html
     assert "not known" in html
+    # The second one cannot be mended by sending its stock again.
+    assert "or sent with “Send master data”" in html
     assert "Check intake now" in html
+    file.proof_facts = {"asked": 3, "shown": 2, "differ": differ[:1]}
+    file.save()
+    assert "Run a full inventory update" in page(client, file)
+
+
+def test_whoever_asks_for_a_look_sees_it_on_the_files_page(
+    client: Client, stock: Channel
+) -> None:
+    file = stock_file(stock, attempts=1)
+    file.proof = Delivery.Proof.WAITING
+    file.proof_due_at = timezone.now() + timedelta(days=1)
+    file.save()
+    assert "hx-get" not in page(client, file)
+    url = reverse("connections:run_now", args=[stock.public_id, "stock_proof"])
+    shown = html_of(client.post(url, {"file": file.public_id}, follow=True))
+    here = reverse("connections:delivery", args=[file.public_id])
+    assert "Being looked up…" in shown
+    assert f'hx-get="{here}"' in shown
+    SyncRun.objects.update(state=SyncRun.State.SUCCEEDED)
+    file.proof_facts = {"asked": 1, "shown": 0, "early": True, "differ": []}
+    file.save()
+    part = html_of(client.get(here, headers={"HX-Request": "true"}))
+    assert "Looked up early: what differs may still come." in part
+    assert "<html" not in part
+    assert "hx-get" not in part
+    file.proof_facts = {"asked": 0, "why": "api_timeout", "early": True}
+    file.save()
+    assert str(explain("api_timeout").happened) in page(client, file)
 
 
 def test_a_file_that_was_overtaken_says_why_nobody_can_tell(
@@ -397,7 +432,7 @@ def test_a_double_click_sends_once_and_leads_to_the_new_file(
         "connections:delivery", args=[again.public_id]
     )
     assert "To be sent again." in first.content.decode()
-    assert old.name in first.content.decode()
+    assert old.name in html_of(first)
     for token in ("one", "two"):  # another tab: one is on its way already
         second = send_again(client, old, token)
         assert "It was asked for already" in second.content.decode()

@@ -94,7 +94,9 @@ def test_what_it_waits_for_and_what_goes_first_is_said(
     reported: Line, client: Client
 ) -> None:
     factories.change_store(reported.store, sftp_endpoint="")
-    assert "The SFTP endpoint is not set yet." in page(client, reported)
+    shown = page(client, reported)
+    assert "The SFTP endpoint is not set yet." in shown
+    assert reverse("connections:store", args=[reported.store.public_id]) in shown
     run_now(reported.stock, "stock_changes")
     assert not Delivery.objects.exists()
     factories.change_store(reported.store, sftp_endpoint=reported.drop.endpoint)

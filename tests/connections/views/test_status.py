@@ -20,8 +20,10 @@ from connections.models import (
 )
 from connections.runs import switch
 from connections.views.status import Recent, Status, connection_status, lines
+from connections.warehouses.platforms import WarehousePlatform
 from connections.wire import errors
 from inventory_planner.models import InventoryPlannerSettings
+from stores.models import Warehouse
 from tests import factories
 from tests.connections.views.test_inventory import client_of
 from tests.connections.views.test_order_list import order
@@ -294,3 +296,13 @@ def test_dead_work_leads_to_its_replay(ready: Household) -> None:
     seen = connection_status(row, lines(row, recent))
     assert "Replay" not in seen.next
     assert seen.href == reverse("connections:store", args=[ready.store.public_id])
+
+
+def test_a_warehouse_served_by_hand_asks_for_its_first_stock(rows: Household) -> None:
+    factories.change_store(rows.store, sftp_endpoint=ENDPOINT)
+    warehouse = Warehouse.objects.filter(pk=rows.warehouse.pk)
+    warehouse.update(platform=WarehousePlatform.MANUAL, change_number=0)
+    inventory = channel_titles(rows)[Channel.Type.INVENTORY]
+    assert inventory == "No stock has been uploaded yet."
+    warehouse.update(change_number=1)
+    assert channel_titles(rows)[Channel.Type.INVENTORY] != inventory

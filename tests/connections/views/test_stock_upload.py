@@ -26,6 +26,7 @@ from connections.models import (
     UploadChunk,
 )
 from connections.models.stock import UPLOAD_KEPT_FOR
+from connections.runs import switch
 from connections.stock import changes, uploads
 from connections.stock.preview import Preview
 from connections.warehouses.platforms import WarehousePlatform
@@ -110,7 +111,7 @@ def test_it_shows_what_would_change_and_changes_nothing(
     for _refresh in range(2):
         page = words(staff.get(page_of(report)).content.decode())
         assert "Apply 2 changes?" in page
-        assert "Rows read 3 Would change 1 New 1 Unchanged 1 Left out 1" in page
+        assert "Rows read 3 New 1 Changed 1 Unchanged 1 Left out 1" in page
         assert "A RENO 3 → 7 4 –" in page
         assert "C New RENO 1 1 –" in page
         assert "B RENO" not in page
@@ -126,6 +127,8 @@ def test_applying_writes_the_levels_and_lets_them_go_out(
     assert not SyncRun.objects.exists()
     page = do(staff, report, "apply")
     assert "Applied." in page
+    url = reverse("connections:page", args=[by_hand.public_id])
+    assert f'<a href="{url}">{by_hand}</a>' in page
     assert levels() == {"A": 3, "B": 5}
     assert SyncRun.objects.filter(job="stock_changes", trigger="change").exists()
     event = AuditEvent.objects.latest("pk")
@@ -133,6 +136,14 @@ def test_applying_writes_the_levels_and_lets_them_go_out(
     assert event.after == {"file": "stock.csv", "rows": 2, "changed": 2}
     assert not UploadChunk.objects.exists()
     assert not StagedLevel.objects.exists()
+
+
+def test_applied_while_nothing_runs_says_when_it_goes_out(
+    staff: Client, by_hand: Connection
+) -> None:
+    switch.disable_connection(by_hand, by=None)
+    page = do(staff, preview(staff, by_hand.warehouse, FIRST), "apply")
+    assert "once an inventory channel of this warehouse is on" in page
 
 
 def test_applying_twice_applies_once(staff: Client, by_hand: Connection) -> None:
