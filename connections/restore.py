@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Coalesce, Now
+from django.db.models import CharField, Exists, OuterRef
+from django.db.models.functions import Cast, Coalesce, Now
 
-from connections.models import Connection, Delivery, HandOver, PurchaseOrder
+from connections.deliveries import send
+from connections.models import Connection, Delivery, PurchaseOrder
 from connections.models.activity import note
 from connections.warehouses.platforms import WarehousePlatform
 
@@ -31,22 +32,27 @@ class Doubted:
 def doubt() -> Doubted:
     """Mark all that may have been sent already; nothing may run between restore and this.
 
-    Orders without a tombstone are held, and so will be those that the next imports find
-    and that were made before now. Files that wait count as begun: the next run looks for
-    them under their names and sends the same bytes under the same name if need be.
+    Orders that wait are held, and so will be those that the next imports find and that
+    were made before now. Files that wait count as begun: the next run looks for them under
+    their names. Stock that is not there is sent with the same bytes under the same name;
+    an order of which the file is not there may have been taken, and is held as well.
     """
-    sent = HandOver.objects.filter(
-        store=OuterRef("store"), external_id=OuterRef("external_id")
-    )
+    Status, Held, State = PurchaseOrder.Status, PurchaseOrder.Held, Delivery.State
+    unfinished = Delivery.objects.unfinished()
+    of_orders = unfinished.filter(entity=Delivery.Entity.PURCHASE_ORDER)
+    has_file = of_orders.filter(subject=Cast(OuterRef("public_id"), CharField()))
     orders = PurchaseOrder.objects.filter(
-        ~Exists(sent),
-        status=PurchaseOrder.Status.NEW,
-        held="",
+        ~Exists(has_file),
+        status=Status.NEW,
+        held__in=("", Held.NOT_SENDABLE, Held.LINE_ERROR, Held.OFF_PERIOD),
         # Of the others people know what they handed out.
         connection__warehouse__platform=WarehousePlatform.FILE_EXCHANGE,
-    ).update(held=PurchaseOrder.Held.RESTORED)
-    files = Delivery.objects.filter(state=Delivery.State.BUILT).update(
-        state=Delivery.State.SENDING,
+    ).update(held=Held.RESTORED)
+    of_orders.filter(state__in=(State.BUILT, State.SENDING)).update(
+        announced=send.MOST_SENDS
+    )
+    files = unfinished.filter(state=State.BUILT).update(
+        state=State.SENDING,
         first_attempt_at=Coalesce("first_attempt_at", Now()),
     )
     for connection in Connection.objects.all():

@@ -90,7 +90,7 @@ def build_parts(
 
 
 def supersede(delivery: Delivery) -> None:
-    """Give way to newer values; only for one that never started."""
+    """Give way to newer values; only for one that nobody can have seen."""
     delivery.state = Delivery.State.SUPERSEDED
     delivery.save(update_fields=["state"])
     file_bytes.drop(delivery)

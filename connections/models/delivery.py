@@ -112,11 +112,16 @@ class Delivery(TenantModel):
     attempts = models.PositiveIntegerField(default=0)
     # How often the visible step was announced and not refused.
     announced = models.PositiveIntegerField(default=0, db_default=0)
+    is_outdated = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text=_("Its order has changed since; it gives way if nobody has seen it."),
+    )
     folder = models.CharField(
         max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
     )
     peer = models.CharField(
-        max_length=320,
+        max_length=520,
         blank=True,
         default="",
         db_default="",

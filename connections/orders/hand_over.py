@@ -98,28 +98,31 @@ def under_way(orders: Collection[PurchaseOrder]) -> QuerySet[Delivery]:
     )
 
 
+def outdate(orders: Collection[PurchaseOrder]) -> None:
+    """Note that files of these orders tell what they were before."""
+    under_way(orders).update(is_outdated=True)
+
+
 def _gives_way(delivery: Delivery) -> bool:
-    """Whether the order is another, or stopped, since a file of it that nobody has seen."""
-    order = PurchaseOrder.objects.filter(
-        public_id=delivery.subject,
-        status=PurchaseOrder.Status.NEW,
-        held="",
-        changed_at__lte=delivery.created_at,
+    """Whether nobody has seen it, and the order is another by now, or stopped."""
+    waiting = PurchaseOrder.objects.filter(
+        public_id=delivery.subject, status=PurchaseOrder.Status.NEW, held=""
     )
-    return delivery.announced == 0 and not order.exists()
+    return delivery.announced == 0 and (delivery.is_outdated or not waiting.exists())
 
 
 def _withdraw(context: RunContext, sftp: Sftp, delivery: Delivery) -> None:
+    """End it as if it had never been made: its order was not sent."""
     if delivery.folder and delivery.peer in ("", sftp.peer):
         path = join_path(delivery.folder, delivery.name)
         try:
             sftp.remove(send.hidden_path(path))
         except WireError as error:
-            if error.code != "no_such_file":  # as it should be
+            if error.status is None:  # the server has not answered
                 raise
     with context.fenced():
-        delivery.state = Delivery.State.SUPERSEDED
-        delivery.save(update_fields=["state"])
+        build.supersede(delivery)
+        delivery.hand_overs.all().delete()
 
 
 def _build(context: RunContext, order: PurchaseOrder) -> Delivery | None:

@@ -179,6 +179,7 @@ def _change(
         row.document, row.content_hash = json.loads(order.document), order.digest
         row.changed_at = now
     PurchaseOrder.objects.bulk_update(rows, CHANGEABLE)
+    hand_over.outdate([row for row, _ in taken])
     readable = [(row, order) for row, order in taken if row.held != Held.UNREADABLE]
     PurchaseOrderLine.objects.filter(order__in=[row for row, _ in readable]).delete()
     storing.write_lines(readable)

@@ -41,7 +41,7 @@ class Routes:
         matching = [
             connection
             for connection in self._connections
-            if connection.remote_warehouse == remote_warehouse
+            if remote_warehouse and connection.remote_warehouse == remote_warehouse
         ]
         if len(matching) == 1:
             return matching[0]

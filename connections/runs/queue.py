@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from connections.models import Channel, SyncRun
 from connections.runs import outcome, retry
-from connections.runs.jobs import Job, jobs_of
+from connections.runs.jobs import JOBS, Job, jobs_of
 from connections.runs.transactions import retried
 from stores.models import Store, User
 
@@ -135,25 +135,32 @@ def reap() -> int:
 
 
 def _reap(run: SyncRun) -> int:
-    """End one attempt; 0 when somebody else did."""
-    running = SyncRun.objects.filter(
+    """End one attempt; 0 when somebody else did.
+
+    What was asked for while it worked is asked for again.
+    """
+    channel = retry.lock(run)  # before the run, as whoever asks for one does
+    running = SyncRun.objects.select_for_update(no_key=True).filter(
         pk=run.pk, state=SyncRun.State.RUNNING, attempts=run.attempts
     )
-    if not retry.is_last(run):
-        pause = retry.pause(run.tries - 1) if run.tries > 1 else timedelta()
-        return running.update(
-            state=SyncRun.State.QUEUED, due_at=Now() + pause, rung_at=None
+    orphan = running.first()
+    if orphan is None:
+        return 0
+    if retry.is_last(run):
+        run.error_code, run.error_detail = "worker_lost", ""
+        running.update(
+            state=SyncRun.State.FAILED,
+            error_code=run.error_code,
+            error_detail="",
+            finished_at=Now(),
         )
-    run.error_code, run.error_detail = "worker_lost", ""
-    ended = running.update(
-        state=SyncRun.State.FAILED,
-        error_code=run.error_code,
-        error_detail="",
-        finished_at=Now(),
-    )
-    if ended:
         outcome.died(run)
-    return ended
+    else:
+        pause = retry.pause(run.tries - 1) if run.tries > 1 else timedelta()
+        running.update(state=SyncRun.State.QUEUED, due_at=Now() + pause, rung_at=None)
+    if orphan.asked_again:
+        enqueue(channel, JOBS[run.job], SyncRun.Trigger(orphan.asked_again))
+    return 1
 
 
 def _pick() -> list[int]:

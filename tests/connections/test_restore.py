@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from django.core.management import call_command
 
-from connections.models import Activity, Delivery, PurchaseOrder, Receipt
+from connections.models import Activity, Alert, Delivery, PurchaseOrder, Receipt
 from connections.runs import switch
 from dropstream.sandbox.state import Doc
 from tests import factories
-from tests.engine import drain, enqueue, make_schedules_due
+from tests.engine import drain, enqueue, make_schedules_due, run_now
 from tests.factories import Line
 from tests.lab.backup import Backup
 from tests.lab.crash import rise_again, work_and_die
@@ -156,6 +156,49 @@ def test_an_order_on_its_way_comes_again_under_its_own_name_alone(
     assert Delivery.objects.get().state == "delivered"
     assert orders.far_warehouse.doubled() == []
     assert len(orders.far_warehouse.orders) == 3
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("at", ["delivery.built", "delivery.started"])
+def test_an_order_that_was_taken_in_the_lost_hour_is_not_sent_again(
+    orders: Line, backup: list[Backup], at: str, changed: bool
+) -> None:
+    """O4: its file is gone; `changed`: so that the platform's document is another."""
+    run = enqueue(orders.orders, "orders_import")
+    assert work_and_die(run, at=at)
+    first = PurchaseOrder.objects.get(public_id=Delivery.objects.get().subject)
+    backup.append(Backup())
+    rise_again(run)
+    orders.sandbox.warehouse.tick()
+    assert len(orders.far_warehouse.orders) == 3
+    if changed:
+        remote(orders, first.reference)["notes"] = "urgent"
+    start_again(backup[0])
+    rise_again(run)
+    make_schedules_due()
+    drain()
+    orders.sandbox.warehouse.tick()
+    assert orders.far_warehouse.doubled() == []
+    assert Delivery.objects.get().state == "unknown"
+    assert Alert.objects.open().filter(code="order_in_doubt").exists()
+
+
+def test_an_order_that_was_held_at_the_backup_asks(
+    orders: Line, backup: list[Backup]
+) -> None:
+    """O4: what held it was mended in the lost hour, and it was sent."""
+    item = remote(orders, "1042")["items"][0]
+    sku, item["sku"] = item["sku"], ""
+    run_now(orders.orders, "orders_import")
+    assert PurchaseOrder.objects.get(reference="1042").held == "line_error"
+    backup.append(Backup())
+    item["sku"] = sku
+    run_now(orders.orders, "orders_import")
+    assert PurchaseOrder.objects.get(reference="1042").status == "open"
+    start_again(backup[0])
+    run_now(orders.orders, "orders_import")
+    order = PurchaseOrder.objects.get(reference="1042")
+    assert (order.status, order.held) == ("new", "restored")
 
 
 def test_stock_that_was_begun_comes_again_under_its_own_name_alone(

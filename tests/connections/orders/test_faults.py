@@ -421,6 +421,25 @@ def test_what_is_over_there_is_not_sent_from_a_file_that_nobody_has_seen(
     }[there]
     assert Delivery.objects.get().state == "superseded"
     assert not list(line.far_warehouse.incoming.iterdir())
+    assert not HandOver.objects.exists()  # it was never sent
+
+
+def test_a_server_that_lets_nobody_remove_files_stops_no_order(line: Line) -> None:
+    """Its temporary file stays then; warehouses do not pick those up."""
+    set_up_line(line)
+    cut_once(line, "wrote")
+    run = run_now(line.orders, "orders_import")
+    began = Delivery.objects.get()
+    stopped = PurchaseOrder.objects.get(public_id=began.subject)
+    remote(line, stopped.reference)["status"] = "CANCELLED"
+    line.sandbox.warehouse.sftp_faults.append(forbid_removal)
+    assert again(run).state == "succeeded"
+    assert PurchaseOrder.objects.filter(status="open").count() == 2
+
+
+def forbid_removal(step: str, path: str) -> None:
+    if step == "remove" and path.startswith("/in/"):
+        raise asyncssh.SFTPPermissionDenied("no")
 
 
 def test_a_change_makes_a_file_that_nobody_has_seen_anew(one_order: Line) -> None:
@@ -555,6 +574,20 @@ def test_an_order_goes_to_the_connection_of_its_warehouse(line: Line) -> None:
     }
     line.sandbox.warehouse.tick()
     assert [order.po_number for order in line.far_warehouse.orders] == ["1042"]
+
+
+def test_an_order_that_names_no_warehouse_is_nobodys_of_two(line: Line) -> None:
+    """design.md §3, Routing: a connection without a mapping takes none by that."""
+    set_up_line(line)
+    factories.connection(
+        line.store, factories.warehouse(line.warehouse.merchant, code="WH2")
+    )
+    line.connection.remote_warehouse = "c501_WH1"
+    line.connection.save()
+    remote(line, "1043")["warehouse"] = ""
+    run_now(line.orders, "orders_import")
+    order = PurchaseOrder.objects.get(reference="1043")
+    assert (order.connection, order.held) == (None, "no_route")
 
 
 def test_without_a_mapping_two_connections_of_a_store_hold_the_order(

@@ -172,6 +172,21 @@ def test_a_run_that_kills_its_worker_ends_as_well(
     assert queue.reap() == 0
 
 
+@pytest.mark.parametrize("most_tries", [1, 4])
+def test_what_was_asked_for_outlives_the_worker(
+    channel: Channel, settings: Settings, most_tries: int
+) -> None:
+    """Q4: whether the run ends or is tried again, it is done now."""
+    settings.RETRY_TRIES = most_tries
+    run = enqueue(channel, "stock_changes")
+    leave_running(run)
+    ask_again(channel)
+    assert queue.reap() == 1
+    waiting = SyncRun.objects.get(state="queued")
+    assert (waiting.trigger, waiting.due_at <= timezone.now()) == ("change", True)
+    assert SyncRun.objects.filter(state="failed").exists() is (most_tries == 1)
+
+
 def leave_running(run: SyncRun) -> None:
     """Claim a run and vanish; the lease runs out."""
     claimed = execute._claim(due(run).pk)
