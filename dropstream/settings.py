@@ -302,8 +302,9 @@ CONTENT_SECURITY_POLICY = {
         "object-src": ["'none'"],
     }
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+# The largest form is an order that is edited: three or four fields a line, 5,000 lines.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_100
 # No form takes a file, except those with a handler of their own: one streams it into the
 # database (security.md B8; connections/views/stock_upload.py), one holds a small one in
 # memory (listing_import.py).

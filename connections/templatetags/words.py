@@ -132,9 +132,16 @@ def timeline(activities: Iterable[Activity]) -> list[dict[str, Any]]:
 
 @register.simple_tag
 def whole_timeline(
-    activities: Iterable[Activity] | None, decisions: Iterable[AuditEvent]
+    activities: Iterable[Activity] | None,
+    decisions: Iterable[AuditEvent],
+    *,
+    names_people: bool,
 ) -> list[dict[str, Any]]:
-    """The same with what people decided in between, newest first."""
+    """The same with what people decided in between, newest first.
+
+    `names_people`: not for merchants, who read what was decided but not by whom of the
+    3PL's people (docs/decisions/0024).
+    """
     decided = [
         {
             "at": event.at,
@@ -146,7 +153,7 @@ def whole_timeline(
             )
             if event.action in TOLD_IN_FULL
             else "",
-            "who": event.actor,
+            "who": event.actor if names_people else "",
         }
         for event in decisions
         if event.action in DECISIONS

@@ -28,6 +28,7 @@ from connections.orders.standing import PERHAPS_SENT
 from connections.problems import Problem
 from connections.views.order_actions import REPROCESS, more_actions
 from connections.views.order_status import order_status, tone_of
+from connections.views.receipts import for_reader
 from connections.warehouses.platforms import exchanges_files
 from stores.access import Action, MemberRequest, get_or_404, may, member_required
 from stores.models import AuditEvent
@@ -142,7 +143,7 @@ def _page(
         "tone": tone_of(order),
         "status": order_status(order),
         "lines": lines,
-        "receipts": list(receipts_[:EVENTS_SHOWN]),
+        "receipts": for_reader(list(receipts_[:EVENTS_SHOWN]), may_manage=may_manage),
         "files": list(_files(order)) if may_manage else [],
         "activities": order.activities.all()[:EVENTS_SHOWN],
         "decisions": AuditEvent.objects.filter(

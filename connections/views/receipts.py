@@ -103,17 +103,18 @@ def receipt_list(request: MemberRequest) -> HttpResponse:
         page = page_newest_first(found, request.GET.get("after", ""))
         most = COUNTED
         count = found.order_by()[: most + 1].count()
+    may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
     context = {
         "nav": "orders",
         "view": "receipts",
-        "rows": _rows(page.rows),
+        "rows": _rows(for_reader(page.rows, may_manage=may_manage)),
         "page": page,
         "typed": typed,
         "state": state,
         "count": count,
         "count_text": count_text(count, most),
         "states": State.choices,
-        "may_manage": may(request.user, Action.MANAGE_CONNECTIONS),
+        "may_manage": may_manage,
         "more_actions": MORE,
     }
     return render(request, "orders/receipts.html", context)
@@ -125,6 +126,7 @@ def receipt_page(request: MemberRequest, receipt: str) -> HttpResponse:
     """One receipt: its lines, its order, what became of it and what can be done."""
     row = get_or_404(RECEIPTS, request.user, receipt, Action.VIEW)
     may_manage = may(request.user, Action.MANAGE_CONNECTIONS)
+    for_reader([row], may_manage=may_manage)
     barred = receipt_actions.why_not(row)
     context = {
         "nav": "orders",
@@ -173,6 +175,14 @@ def _found(
     )
     count = search.count(limit=MATCHES_COUNTED + 1)
     return page, count, MATCHES_COUNTED
+
+
+def for_reader(receipts: Sequence[Receipt], *, may_manage: bool) -> Sequence[Receipt]:
+    """Keep from merchants who of the 3PL's people entered something."""
+    if not may_manage:
+        for receipt in receipts:
+            receipt.entered_by = ""  # on the page alone
+    return receipts
 
 
 def _rows(receipts: Sequence[Receipt]) -> list[Row]:

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from django.urls import reverse
 
-from connections.models import PurchaseOrder
+from connections.models import PurchaseOrder, PurchaseOrderLine
 from stores.models import AuditEvent
 from tests.connections.views.test_inventory import client_of
 from tests.connections.views.test_order_list import line, order
@@ -105,3 +105,18 @@ def test_the_document_is_shown_as_text(cast: Cast, made: PurchaseOrder) -> None:
     url = reverse("connections:order_document", args=[made.public_id])
     page = client_of(cast.merchant_user).get(url).content.decode()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_large_order_is_saved_whole(cast: Cast) -> None:
+    """Its form has more fields than any other; none of what was typed is lost."""
+    large = order(line(cast.merchant), "P-1")
+    PurchaseOrderLine.objects.bulk_create(
+        PurchaseOrderLine(
+            order=large, store=large.store, line_id=str(number), sku="A", quantity=10
+        )
+        for number in range(170)
+    )
+    url = reverse("connections:order_edit", args=[large.public_id])
+    sent = typed(large, _169_title="Tea towel")
+    assert client_of(cast.staff).post(url, sent).status_code == 302
+    assert large.lines.get(title="Tea towel").line_id == "169"

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from connections.models import Connection, PurchaseOrder, Receipt
-from connections.orders import actions, receipts
+from connections.orders import actions, receipt_actions, receipts
 from connections.views import paging
 from connections.views import receipts as views
 from stores.models import User
@@ -183,3 +183,20 @@ def test_what_was_entered_by_hand_says_who_and_when(cast: Cast) -> None:
     assert names(cast.staff, q="A") == [name]
     Receipt.objects.update(entered_by="")  # by the version before
     assert names(cast.staff)[0].startswith("Entered by hand, ")
+
+
+def test_merchants_read_what_was_done_and_not_who_did_it(cast: Cast) -> None:
+    made = order(line(cast.merchant), "P-1", "A", status="open")
+    [one] = made.lines.all()
+    receipts.enter(made, {one.pk: Decimal(4)}, token="1", by=cast.staff)
+    entered = made.receipts.get()
+    receipt_actions.each(receipt_actions.archive, [entered], cast.staff)
+    for reader in (cast.staff, cast.merchant_user):
+        read = [
+            page("order", made.public_id, reader),
+            page("receipt", entered.public_id, reader),
+            " ".join(names(reader)),
+        ]
+        assert [str(cast.staff) in text for text in read] == [reader == cast.staff] * 3
+        assert "A receipt was entered by hand." in read[0]
+        assert "it does not count on its order any more" in read[1]
