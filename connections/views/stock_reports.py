@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from connections.messages import explain
 from connections.models import Channel, StockReport
 from connections.stock import uploads
 from connections.stock.preview import Preview
@@ -89,8 +90,8 @@ def _status(report: StockReport) -> Status:
     match report.state:
         case StockReport.State.APPLIED if report.is_late:
             title = _("Applied, but most of what differs is older than what is stored.")
-            told = _("Older figures were left; newer ones stand.")
-            return Status("warn", title, told, **again)
+            message = explain("report_late")
+            return Status("warn", title, f"{message.means} {message.do}", **again)
         case StockReport.State.APPLIED if report.changed:
             return _goes_out(report)
         case StockReport.State.APPLIED:
