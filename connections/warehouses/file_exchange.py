@@ -21,6 +21,7 @@ from stores.models import Account, FileExchangeSettings, Merchant, User, Warehou
 from stores.secret import Secret
 
 DEFAULT_PORT = 22
+LONGEST = 255  # what the column of a user name holds
 EXAMPLE = "sftp://username:password@hostname:22"
 
 
@@ -75,11 +76,20 @@ def parse(text: str) -> ConnectionString:
         raise ValueError(
             _("The host must be a full name such as files.example.com, not an address.")
         ) from None
+    username, password = unquote(parts.username), unquote(parts.password)
+    if not (username + password).isprintable():
+        raise ValueError(
+            _("User name or password holds a character that nobody can type.")
+        )
+    if max(len(username), len(password)) > LONGEST:
+        raise ValueError(
+            _("User name and password have at most %(n)s characters.") % {"n": LONGEST}
+        )
     return ConnectionString(
         host=host,
         port=port or DEFAULT_PORT,
-        username=unquote(parts.username),
-        password=Secret(unquote(parts.password)),
+        username=username,
+        password=Secret(password),
     )
 
 

@@ -51,6 +51,9 @@ def test_a_string_is_taken_apart(
         (f"sftp://u:{SECRET}@127.0.0.1", "not an address"),
         (f"sftp://u:{SECRET}@[::1]", "not an address"),
         (f"sftp://u:{SECRET}@localhost", "full name"),
+        (f"sftp://u%00:{SECRET}@wh.example.com", "nobody can type"),
+        (f"sftp://u:{SECRET}%0a@wh.example.com", "nobody can type"),
+        (f"sftp://{'u' * 256}:{SECRET}@wh.example.com", "at most 255"),
     ],
 )
 def test_a_malformed_string_is_refused_without_repeating_it(
