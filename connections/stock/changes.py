@@ -26,7 +26,7 @@ def may_have_sent(store: Store) -> bool:
 def lock_channels(where: Q) -> list[Channel]:
     """Take the lock of channels. Whoever needs warehouses' as well takes those after it.
 
-    All wait in that order, so that no two wait for each other.
+    Then that of the audit. All wait in that order, so that no two wait for each other.
     """
     rows = Channel.objects.select_for_update(no_key=True, of=("self",)).filter(where)
     return list(rows.select_related("connection").order_by("pk"))

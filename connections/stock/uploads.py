@@ -9,9 +9,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from connections.deliveries.names import new_name
@@ -19,10 +19,10 @@ from connections.models import StockReport, UploadChunk
 from connections.models.stock import UPLOAD_KEPT_FOR
 from connections.runs import queue
 from connections.runs.transactions import retried
-from connections.stock import changes, ingest, preview, reports, staging
+from connections.stock import ingest, preview, reports, staging
 from connections.warehouses import inbox
 from stores import audit
-from stores.models import Store, User, Warehouse
+from stores.models import User, Warehouse
 
 CHUNK_BYTES = 1024 * 1024
 NAME_LENGTH = 255
@@ -105,10 +105,7 @@ def apply(report: StockReport, *, by: User) -> StockReport:
     Whoever comes second, or after it was discarded or expired, changes nothing.
     """
 
-    stores = Store.objects.filter(connections__warehouse=report.warehouse)
-
     def change() -> StockReport:
-        changes.lock_channels(Q(connection__store__in=stores))
         locked = ingest.lock(report.warehouse)
         row = StockReport.objects.select_for_update().get(pk=report.pk)
         if row.state != StockReport.State.WAITING:
@@ -126,12 +123,14 @@ def apply(report: StockReport, *, by: User) -> StockReport:
             by=by,
             after={"file": row.file_name, "rows": row.rows, "changed": row.changed},
         )
-        if row.changed:
-            for connection in row.warehouse.connections.select_related("store"):
-                queue.enqueue_for_store(connection.store)
         return row
 
-    return retried(change)
+    row = retried(change)
+    if row.state == StockReport.State.APPLIED and row.changed:
+        # Behind the write: it may take long, and channels are not kept waiting for it.
+        for connection in row.warehouse.connections.select_related("store"):
+            retried(partial(queue.enqueue_for_store, connection.store))
+    return row
 
 
 @transaction.atomic

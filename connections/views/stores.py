@@ -77,10 +77,11 @@ def store_page(request: MemberRequest, store: str) -> HttpResponse:
     form = _store_form(platform)(request.POST or None, initial=initial, store=row)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
+            # What waited for the endpoint, the key or another filter goes on at once.
+            # First, because channels are locked before the audit.
+            queue.enqueue_for_store(row)
             _rename(row, form.cleaned_data["name"], request)
             platform.save(row, form.cleaned_data, by=request.user)
-            # What waited for the endpoint, the key or another filter goes on at once.
-            queue.enqueue_for_store(row)
         for notice in getattr(form, "notices", []):
             messages.info(request, notice)
         for warning in getattr(form, "warnings", []):

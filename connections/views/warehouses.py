@@ -78,9 +78,10 @@ def warehouse_page(request: MemberRequest, warehouse: str) -> HttpResponse:
 def _save(request: MemberRequest, warehouse: Warehouse, form: forms.Form) -> None:
     with transaction.atomic():
         string = form.cleaned_data["connection_string"]
-        file_exchange.save(warehouse, string, by=request.user)
+        # First, because channels are locked before the audit.
         for connection in warehouse.connections.select_related("store"):
             queue.enqueue_for_store(connection.store)
+        file_exchange.save(warehouse, string, by=request.user)
     messages.success(request, _("“%(name)s” was saved.") % {"name": warehouse})
     shared = file_exchange.shared_log_in(string, warehouse.merchant, request.user)
     for warning in shared:

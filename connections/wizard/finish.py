@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.db import transaction
+from django.db.models import Q
 
 from connections import platforms
 from connections.models import Connection, ConnectionDraft
 from connections.runs import switch
-from connections.stock import locations
+from connections.stock import changes, locations
 from connections.warehouses import file_exchange
 from connections.warehouses.platforms import exchanges_files
 from connections.wire import ssh
@@ -50,6 +51,9 @@ def finish(draft_id: int, answers: Mapping[str, Answers], *, by: User) -> Connec
     )
     if draft.connection is not None:
         return draft.connection
+    if answers["store"]["choice"] == EXISTING:
+        # First, because channels are locked before the audit.
+        changes.lock_channels(Q(connection__store=answers["store"]["store"]))
     merchant = _merchant(draft, answers["merchant"], by=by)
     warehouse = _warehouse(merchant, answers["warehouse"], by=by)
     store = _store(draft, merchant, answers["store"], by=by)
