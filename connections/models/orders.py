@@ -84,6 +84,8 @@ class PurchaseOrder(TenantModel):
         related_name="purchase_orders",
         db_index=False,
     )
+    # The warehouse whose connection was deleted: the order is no other one's by itself.
+    stranded_from = models.BigIntegerField(null=True)
     external_id = models.CharField(max_length=64)
     reference = models.CharField(
         _("PO number"), max_length=256, blank=True, db_collation="C"
@@ -151,6 +153,13 @@ class PurchaseOrder(TenantModel):
                 fields=["expected_on"],
                 condition=Q(status__in=("open", "partially_received")),
                 name="connections_order_due",
+            ),
+            # Each import looks for those that have no connection (orders/stranded.py).
+            models.Index(
+                fields=["store", "remote_warehouse"],
+                condition=Q(connection=None)
+                & ~Q(status__in=("canceled", "closed", "archived")),
+                name="connections_order_stranded",
             ),
             # UNDECIDED, which each list of connections counts.
             models.Index(

@@ -14,8 +14,8 @@ from connections.wire.errors import WireError
 
 def import_and_hand_over(context: RunContext) -> None:
     """Fetch, hand over, read receipts; one side's trouble does not stop the other."""
-    stranded.give_routes(context)
-    _all(context, _fetch, hand_over.hand_over, receipts.read_receipts)
+    steps = (_fetch, hand_over.hand_over, receipts.read_receipts)
+    _all(context, stranded.give_routes, *steps)
 
 
 def update_status(context: RunContext) -> None:

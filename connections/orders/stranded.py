@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
 from django.utils import timezone
 
 from connections.models import Connection, HandOver, PurchaseOrder, activity
@@ -22,8 +27,10 @@ ORDERS_A_TURN = 500
 def strand(connection: Connection) -> None:
     """Hold the New orders of a connection that is about to be deleted.
 
-    Nothing would send them. What asks a person goes on asking.
+    Nothing would send them. What asks a person goes on asking. All remember whose
+    warehouse they were for.
     """
+    connection.purchase_orders.update(stranded_from=connection.warehouse_id)
     waiting = connection.purchase_orders.filter(status=Status.NEW)
     waiting.exclude(held__in=ASKING).update(
         held=Held.NO_ROUTE, changed_at=timezone.now()
@@ -41,11 +48,22 @@ def give_routes(context: RunContext) -> None:
     there = stranded.order_by().values_list("remote_warehouse", flat=True).distinct()
     routes = Routes(context.store)
     found = {name: to for name in there if (to := routes.of(name)) is not None}
-    if not found:
+    names = defaultdict(list)
+    for name, to in found.items():
+        names[to.warehouse_id].append(name)
+    # One that a warehouse has, or was meant for, is no other warehouse's by itself.
+    fitting = [
+        Q(remote_warehouse__in=of, stranded_from=None)
+        | Q(remote_warehouse__in=of, stranded_from=warehouse)
+        for warehouse, of in names.items()
+    ]
+    if not fitting:
         return
     with context.fenced():
-        rows = stranded.select_for_update().filter(remote_warehouse__in=found)
+        rows = stranded.select_for_update().filter(reduce(or_, fitting))
         orders = list(rows.prefetch_related("lines").order_by("pk")[:ORDERS_A_TURN])
+        if not orders:
+            return
         sent = set(
             HandOver.objects.filter(
                 store=context.store,

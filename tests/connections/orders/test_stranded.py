@@ -63,6 +63,26 @@ def test_orders_outlive_their_connection_and_go_on_with_the_next(line: Line) -> 
     assert "orders_routed" not in run_now(channel, "orders_import").counts
 
 
+def test_no_other_warehouse_takes_what_was_for_the_one_that_is_gone(line: Line) -> None:
+    """design.md §3, Routing: never guessed; a person may choose it."""
+    set_up(line)
+    remote(line, "1044")["items"][0]["sku"] = ""
+    run_now(line.orders, "orders_import")
+    delete(line.connection, line)
+    other = factories.connection(
+        line.store, factories.warehouse(line.warehouse.merchant, code="WH2")
+    )
+    run = run_now(other.channels.get(type="purchase_orders"), "orders_import")
+    assert "orders_routed" not in run.counts
+    assert {connected for _status, _held, connected in stands().values()} == {False}
+    order = PurchaseOrder.objects.get(reference="1044")
+    assert actions.each(
+        lambda row, by: actions.choose_warehouse(row, other, by), [order], line.person
+    ).changed
+    order.refresh_from_db()
+    assert order.connection == other
+
+
 def test_what_was_sent_and_stands_as_new_asks_at_its_new_connection(
     line: Line,
 ) -> None:
