@@ -32,28 +32,4 @@ class Migration(migrations.Migration):
             name='held',
             field=models.CharField(blank=True, choices=[('no_route', 'Choose a warehouse'), ('not_sendable', 'Draft or ended in Inventory Planner'), ('sent_before', 'Was sent before'), ('off_period', 'Made while the connection was off'), ('restored', 'Perhaps sent before the database was restored'), ('line_error', 'A line has no SKU or quantity'), ('unreadable', 'Could not be read')], max_length=20),
         ),
-        migrations.RunSQL(
-            """
-            UPDATE connections_receiptline line SET warehouse_id = receipt.warehouse_id
-            FROM connections_receipt receipt
-            WHERE receipt.id = line.receipt_id AND line.warehouse_id IS NULL
-            """,
-            migrations.RunSQL.noop,
-        ),
-        migrations.RunSQL(
-            """
-            UPDATE connections_receipt receipt
-            SET po_number = coalesce(nullif(purchase.reference, ''), purchase.external_id)
-            FROM connections_purchaseorder purchase
-            WHERE purchase.id = receipt.order_id AND receipt.po_number = ''
-            """,
-            migrations.RunSQL.noop,
-        ),
-        migrations.RunSQL(
-            """
-            UPDATE connections_receipt SET po_number = order_name
-            WHERE order_id IS NULL AND po_number = '' AND order_name <> ''
-            """,
-            migrations.RunSQL.noop,
-        ),
     ]
