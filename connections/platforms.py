@@ -85,6 +85,9 @@ class StockTarget(Protocol):
     def missing(self, store: Store) -> str | None:
         """Return the code of what is not configured yet, or None."""
 
+    def peer(self, store: Store) -> str:
+        """Whose drop that is, as `Sftp.peer` names it: another one knows nothing yet."""
+
     def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
         """Log in to the drop. Raises WireError, Problem."""
 

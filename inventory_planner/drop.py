@@ -111,6 +111,10 @@ class Drop:
         row = store.inventory_planner
         return None if row.sftp_endpoint else "endpoint_missing"
 
+    def peer(self, store: Store) -> str:
+        row = store.inventory_planner
+        return f"{row.username_in_use}@{row.sftp_endpoint}:{row.sftp_port}"
+
     def open(self, store: Store, deadline: Deadline) -> AbstractContextManager[Sftp]:
         row = store.inventory_planner
         return dialling.open_sftp(access_of(row), deadline)

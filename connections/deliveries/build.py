@@ -55,11 +55,13 @@ def build_parts(
     subject: str = "",
     upper_bound: int = 0,
     repeated_through: datetime | None = None,
+    peer: str = "",
 ) -> list[Delivery]:
     """Make the files of an update, all or none, in the caller's (fenced) transaction.
 
     Only rows that `look` lets through; no file when there are none. The last part alone
-    carries what it reaches, and what was left out: with it the update is complete. Raises
+    carries what it reaches, and what was left out: with it the update is complete.
+    `peer`: whom the update is for, when it is of no use to another. Raises
     Problem("file_invalid").
     """
     made = []
@@ -73,6 +75,7 @@ def build_parts(
             part=number,
         )
         delivery.rows, delivery.rules = part.rows, look.sheet.version
+        delivery.peer = peer
         made.append(delivery)
     if made:
         made[-1].upper_bound = upper_bound
@@ -83,7 +86,7 @@ def build_parts(
         delivery.save(
             update_fields=[
                 *("rows", "rules", "parts", "upper_bound", "repeated_through"),
-                *("left_out", "problems"),
+                *("left_out", "problems", "peer"),
             ]
         )
     return made

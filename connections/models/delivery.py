@@ -32,8 +32,8 @@ class Delivery(TenantModel):
     built → sending → closing or renaming → delivered; what a dead worker left in between
     is resolved by looking at the far side. `closing` and `renaming` announce the step
     that makes the file visible, once every byte is there: before it the file cannot be
-    there, and a temporary name that is gone later proves the rename. `superseded`: never
-    started, newer values were sent instead. `foreign`: its name was taken before the
+    there, and a temporary name that is gone later proves the rename. `superseded`: nobody
+    can have seen it, newer values were sent instead. `foreign`: its name was taken before the
     first attempt ended. `unknown`: it may have been seen, and nobody can look any more.
     `asked`: the bytes of `resend_of` once more, until a run takes it up as built.
     """
@@ -120,6 +120,7 @@ class Delivery(TenantModel):
     folder = models.CharField(
         max_length=255, blank=True, help_text=_("Where it was sent; set by an attempt.")
     )
+    # Of stock it is known when it is built: an update is for one drop.
     peer = models.CharField(
         max_length=520,
         blank=True,

@@ -6,6 +6,7 @@ so: a platform replaces what it knows by what it is told (inventory-planner.md Â
 
 from __future__ import annotations
 
+from django.db.models import Q
 from psycopg import sql
 
 from connections import platforms
@@ -19,6 +20,7 @@ from connections.problems import Problem
 from connections.runs.context import RunContext
 from connections.stock import levels
 from connections.stock.deliver import deliver, tell_left_out
+from connections.stock.plan import peer_of_newest
 
 State, Entity = Delivery.State, Delivery.Entity
 
@@ -72,17 +74,15 @@ def send(context: RunContext) -> None:
 
 
 def send_first(context: RunContext) -> None:
-    """Send them before a channel's first stock; nothing once stock was sent."""
-    if _has_stock(context) and not stock_was_sent(context.channel):
+    """Send them before a channel's first stock for a drop; nothing once that is there."""
+    here = platforms.stock_target(context.store).peer(context.store)
+    if _has_stock(context) and not stock_was_sent(context.channel, here):
         _send(context, FIRST)
 
 
-def stock_was_sent(channel: Channel) -> bool:
-    """Whether a stock file of a channel ever arrived; the mark may have gone back since."""
-    sent = Delivery.objects.filter(
-        channel=channel, entity=Entity.STOCK, state=State.DELIVERED
-    )
-    return sent.exists()
+def stock_was_sent(channel: Channel, here: str) -> bool:
+    """Whether a channel's newest stock went to a peer; the mark may have gone back since."""
+    return peer_of_newest(channel) in ("", here)
 
 
 def _has_stock(context: RunContext) -> bool:
@@ -93,9 +93,13 @@ def _send(context: RunContext, errand: str) -> None:
     files = Delivery.objects.filter(
         channel=context.channel, entity__in=Delivery.MASTER_DATA
     )
-    # One that is lost has all made anew: under another name of the errand.
+    # One that is lost, or went to another drop, has all made anew: under another name of
+    # the errand.
+    here = platforms.stock_target(context.store).peer(context.store)
+    is_elsewhere = Q(state=State.DELIVERED) & ~Q(peer__in=("", here))
     lost = files.filter(
-        subject__startswith=errand, state__in=(State.FOREIGN, State.UNKNOWN)
+        Q(state__in=(State.FOREIGN, State.UNKNOWN)) | is_elsewhere,
+        subject__startswith=errand,
     )
     subject = f"{errand}/{lost.count()}"
     mine = files.filter(subject=subject)

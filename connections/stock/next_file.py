@@ -41,9 +41,11 @@ class NextFile:
         begun = Delivery.objects.unfinished().filter(
             channel=channel, entity=Delivery.Entity.STOCK
         )
-        planned = plan(channel, channel.connection, target.repeat(store), full=full)
+        planned = plan(channel, channel.connection, target, full=full)
         update = planned if isinstance(planned, Update) else None
-        is_first = update is not None and not stock_was_sent(channel)
+        is_first = update is not None and not stock_was_sent(
+            channel, target.peer(store)
+        )
         return cls(
             file=target.file,
             update=update,

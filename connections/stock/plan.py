@@ -8,8 +8,8 @@ from enum import Enum
 
 from psycopg import sql
 
-from connections.models import Channel, Connection
-from connections.platforms import Repeat
+from connections.models import Channel, Connection, Delivery
+from connections.platforms import Repeat, StockTarget
 from connections.runs.schedule import database_now
 from connections.stock import levels
 from stores.models import Warehouse
@@ -24,7 +24,7 @@ class Why(Enum):
     """Which levels an update tells."""
 
     ASKED = "asked"  # all: a full update
-    FIRST = "first"  # all: nothing was sent yet
+    FIRST = "first"  # all: nothing was sent there yet
     WEEKLY = "weekly"  # all: seven days have gone by
     STANDS_STILL = "stands_still"  # what changed, and what stood still for long
     CHANGES = "changes"  # what changed
@@ -48,10 +48,29 @@ class NothingSold:
     bound: int
 
 
+def peer_of_newest(channel: Channel) -> str | None:
+    """Whose drop has a channel's newest stock; "": not kept; None: nobody's.
+
+    An update in parts is there with its last one. What a person had sent again is old.
+    """
+    updates = Delivery.objects.filter(
+        channel=channel,
+        entity=Delivery.Entity.STOCK,
+        state=Delivery.State.DELIVERED,
+        resend_of=None,
+    ).order_by("-upper_bound", "-pk")
+    return updates.values_list("peer", flat=True).first()
+
+
 def plan(
-    channel: Channel, connection: Connection, repeat: Repeat, *, full: bool
+    channel: Channel, connection: Connection, target: StockTarget, *, full: bool
 ) -> Update | NothingSold | None:
-    """Find what there is to say; None when nothing is."""
+    """Find what there is to say; None when nothing is.
+
+    Another drop than the newest file went to is told everything.
+    """
+    repeat, here = target.repeat(connection.store), target.peer(connection.store)
+    newest = peer_of_newest(channel)
     mark, repeated_at = Channel.objects.values_list("sent_through", "repeated_at").get(
         pk=channel.pk
     )
@@ -64,7 +83,7 @@ def plan(
     now, last = database_now(), repeated_at or connection.created_at
     to_all = {
         Why.ASKED: full,
-        Why.FIRST: bound > mark == 0,
+        Why.FIRST: bound > 0 and (mark == 0 or newest not in (None, "", here)),
         Why.WEEKLY: repeat is Repeat.ALL and now - last >= STANDS_STILL,
     }
     for why, holds in to_all.items():

@@ -34,7 +34,7 @@ def push(context: RunContext, *, full: bool) -> None:
     def record(delivery: Delivery) -> None:
         _move_mark(context, delivery)
 
-    deliver(context, _unfinished(context), record)
+    deliver(context, _unfinished(context, target.peer(context.store)), record)
     if target.sends_master_data_first(context.store):
         master_data.send_first(context)
     for again in resend.asked(context.channel):
@@ -43,20 +43,23 @@ def push(context: RunContext, *, full: bool) -> None:
     deliver(context, _build(context, target, full=full), record)
 
 
-def _unfinished(context: RunContext) -> list[Delivery]:
+def _unfinished(context: RunContext, here: str) -> list[Delivery]:
     """What an earlier run left, in order; what never started gives way to newer values.
 
     Not so a file that a person wants sent again. Of an update that has begun, the other
     parts go out as well: starting over each time would bring a large one never to its
-    end. Unless one part is lost: then what is left reaches no bound any more.
+    end. Unless one part is lost: then what is left reaches no bound any more. Or unless
+    it is meant for another drop: this one is told everything, and must not count as told
+    by a part of it.
     """
     left = list(
         Delivery.objects.unfinished()
         .filter(channel=context.channel, entity=Delivery.Entity.STOCK)
         .order_by("part")
     )
-    begun = [part for part in left if part.state != State.BUILT or part.resend_of_id]
-    if left and left[-1].upper_bound and (begun or left[0].part > 1):
+    begun = [part for part in left if _must_end(part, here)]
+    is_for_here = all(part.peer in ("", here) for part in left)
+    if is_for_here and left and left[-1].upper_bound and (begun or left[0].part > 1):
         return left
     if left != begun:
         with context.fenced():
@@ -66,10 +69,16 @@ def _unfinished(context: RunContext) -> list[Delivery]:
     return begun
 
 
+def _must_end(part: Delivery, here: str) -> bool:
+    """Whether it gives way to nothing: it may be seen, or has begun, or a person wants it."""
+    if part.announced or part.resend_of_id:
+        return True
+    return part.state != State.BUILT and part.peer in ("", here)
+
+
 def _build(context: RunContext, target: StockTarget, *, full: bool) -> list[Delivery]:
     """Commit the next files; none when there is nothing to say."""
-    repeat = target.repeat(context.store)
-    update = plan(context.channel, context.connection, repeat, full=full)
+    update = plan(context.channel, context.connection, target, full=full)
     if update is None:
         return []
     if isinstance(update, NothingSold):
@@ -85,6 +94,7 @@ def _build(context: RunContext, target: StockTarget, *, full: bool) -> list[Deli
             entity=Delivery.Entity.STOCK,
             upper_bound=update.bound,
             repeated_through=update.repeated_through,
+            peer=target.peer(context.store),
         )
         for part in made:
             intake.aim(part)

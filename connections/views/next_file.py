@@ -25,7 +25,7 @@ ROWS_SHOWN = 50
 
 REASONS: dict[Why | None, str | Promise] = {
     Why.ASKED: _("Every level, whether it changed or not."),
-    Why.FIRST: _("Every level: none was sent yet."),
+    Why.FIRST: _("Every level: none was sent there yet."),
     Why.WEEKLY: _("Every level: seven days have gone by since all were sent."),
     Why.STANDS_STILL: _(
         "What changed since the last file, and what stood still for seven days."

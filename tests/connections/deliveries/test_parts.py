@@ -128,6 +128,28 @@ def test_parts_none_of_which_began_give_way_to_newer_figures(long_line: Line) ->
     assert told(long_line)["SKU-0"] == "70"
 
 
+def test_parts_of_an_update_for_another_drop_do_not_complete_it_here(
+    long_line: Line,
+) -> None:
+    run = enqueue(long_line.stock, "stock_changes")
+    assert work_and_die(run, at="delivery.recorded")
+    Delivery.objects.update(peer="them@elsewhere.example:22")
+    rise_again(run)
+    states = list(Delivery.objects.order_by("pk").values_list("state", flat=True))
+    assert states == ["delivered", *["superseded"] * 2, *["delivered"] * PARTS]
+    assert long_line.stock.sent_through == 1
+
+
+def test_an_update_for_a_new_drop_goes_on_where_it_stopped(long_line: Line) -> None:
+    run_now(long_line.stock, "stock_changes")
+    Delivery.objects.update(peer="them@elsewhere.example:22")
+    run = enqueue(long_line.stock, "stock_changes")
+    assert work_and_die(run, at="delivery.recorded")
+    rise_again(run)
+    files = Delivery.objects.order_by("pk")
+    assert [file.state for file in files] == ["delivered"] * 2 * PARTS
+
+
 def again(run: SyncRun) -> None:
     SyncRun.objects.filter(pk=run.pk).update(due_at=timezone.now())
     execute.execute(run.pk, WORK)

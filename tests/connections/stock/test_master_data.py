@@ -127,6 +127,17 @@ def test_it_goes_before_the_first_stock_file_and_not_again(new_line: Line) -> No
     assert written(new_line) == [*FOLDERS, "variant_warehouse", "variant_warehouse"]
 
 
+def test_another_drop_is_told_of_all_before_its_first_stock_file(
+    new_line: Line,
+) -> None:
+    factories.change_store(new_line.store, master_data="first")
+    run_now(new_line.stock, "stock_changes")
+    Delivery.objects.update(peer="them@elsewhere.example:22")
+    run_now(new_line.stock, "stock_changes")
+    run_now(new_line.stock, "stock_changes")
+    assert written(new_line) == [*FOLDERS, *FOLDERS]
+
+
 def test_a_mark_that_went_back_does_not_make_a_file_the_first(new_line: Line) -> None:
     """The setting was made after the first one: master data is for somebody to ask for."""
     run_now(new_line.stock, "stock_changes")

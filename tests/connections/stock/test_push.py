@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC
 
+from connections.deliveries import resend
 from connections.models import Delivery, Location, StockLevel
 from connections.runs import queue
 from tests import factories
 from tests.engine import drain, enqueue, run_now
 from tests.factories import Line
+from tests.lab.crash import rise_again, work_and_die
 
 HEADER = b"VARIANT_ID,WAREHOUSE_ID,IN_STOCK,REMOVED,UPDATED_AT\n"
 
@@ -92,6 +94,46 @@ def test_a_full_update_sends_every_level_again(line: Line) -> None:
     first, second = line.dropped()
     assert first == second
     assert run_now(line.stock, "stock_changes").counts == {}
+
+
+ELSEWHERE = "them@elsewhere.example:22"
+
+
+def test_another_drop_is_told_everything(line: Line) -> None:
+    """dropstream.md §3: a new endpoint knows nothing, whatever the mark says."""
+    run_now(line.stock, "stock_changes")
+    Delivery.objects.update(peer=ELSEWHERE)
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00002,RENO,77777\n")
+    assert run_now(line.stock, "stock_changes").counts["rows_sent"] == 3
+    assert run_now(line.stock, "stock_changes").counts == {}
+
+
+def test_what_was_begun_for_another_drop_gives_way_to_everything(line: Line) -> None:
+    """Sent here, a file of one change would make this drop look as if it knew the rest."""
+    run_now(line.stock, "stock_changes")
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00002,RENO,77777\n")
+    run = enqueue(line.stock, "stock_changes")
+    assert work_and_die(run, at="delivery.started")
+    Delivery.objects.update(peer=ELSEWHERE)
+    rise_again(run)
+    states = list(Delivery.objects.order_by("pk").values_list("state", "rows"))
+    assert states == [("delivered", 3), ("superseded", 1), ("delivered", 3)]
+
+
+def test_an_old_file_for_another_drop_does_not_stand_for_everything(
+    line: Line,
+) -> None:
+    """Somebody has it sent again where nothing else is yet."""
+    run_now(line.stock, "stock_changes")
+    old = Delivery.objects.get()
+    line.report("inv_9.csv", "sku,facility,available\nSKU-00002,RENO,77777\n")
+    run_now(line.stock, "stock_changes")
+    Delivery.objects.update(peer=ELSEWHERE)
+    resend.ask(old, token="1", by=line.person)
+    run = enqueue(line.stock, "stock_changes")
+    assert work_and_die(run, at="delivery.recorded")
+    rise_again(run)
+    assert Delivery.objects.latest("pk").rows == 3
 
 
 def test_without_an_endpoint_the_latest_stock_waits_and_goes_out_once(

@@ -45,7 +45,7 @@ def test_it_shows_what_would_be_sent_and_why_and_sends_nothing(
     reported: Line, client: Client
 ) -> None:
     text = page(client, reported)
-    assert "Every level: none was sent yet." in text
+    assert "Every level: none was sent there yet." in text
     assert "3 rows" in text
     for cell in ("VARIANT_ID", "UPDATED_AT", "<code>A</code>", "1.5<", "WH1<"):
         assert cell in text
@@ -80,6 +80,16 @@ def test_only_what_changed_is_shown_after_a_file(
     assert "What changed since the last file." in text
     assert "1 row." in text
     assert "<code>B</code>" not in text
+
+
+def test_everything_is_shown_before_the_first_file_for_another_drop(
+    reported: Line, client: Client
+) -> None:
+    run_now(reported.stock, "stock_changes")
+    Delivery.objects.update(peer="them@elsewhere.example:22")
+    text = page(client, reported)
+    assert "Every level: none was sent there yet." in text
+    assert "3 rows" in text
 
 
 def test_a_row_that_would_be_left_out_is_named(reported: Line, client: Client) -> None:
