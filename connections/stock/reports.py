@@ -77,8 +77,9 @@ def levels(
 ) -> Iterator[Levels]:
     """Yield good rows, many at once, and count the rest.
 
-    `reported_by`: the file's own time, for rows without one. No row is taken to be true
-    later than `read_at`. Raises RefusedReportError for a header that is none.
+    `reported_by`: the file's own time, for rows without one, or with one later than
+    `read_at`; itself no later than that. Raises RefusedReportError for a header that is
+    none.
     """
     checks = _Checks(_columns(next(rows, None)), reported_by, read_at)
     first = 2
@@ -130,9 +131,9 @@ class _Checks:
         self, columns: dict[str, int], reported_by: datetime, read_at: datetime
     ) -> None:
         self._columns = columns
-        self._read_at = read_at
+        self._read_at, self._reported_by = read_at, min(reported_by, read_at)
         self._figures: dict[str, str] = {"": NULL}
-        self._times: dict[str, str] = {"": min(reported_by, read_at).isoformat()}
+        self._times: dict[str, str] = {"": self._reported_by.isoformat()}
 
     def faults(
         self, lines: Sequence[int], rows: list[list[str]]
@@ -204,8 +205,9 @@ class _Checks:
     def _time(self, name: str, text: str) -> str:
         if not text:
             return self._times[""]
-        # A time still to come would keep out every true report until then.
-        return time_of(name, text, self._read_at).isoformat()
+        # A time still to come would keep out every true report until then, and that of
+        # the reading those that are read with it.
+        return time_of(name, text, self._read_at, self._reported_by).isoformat()
 
 
 def _texts(name: str, texts: Sequence[str], longest: int) -> Sequence[str]:

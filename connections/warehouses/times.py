@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 FIRST_YEAR = 2000
 
 
-def time_of(name: str, text: str, read_at: datetime) -> datetime:
+def time_of(
+    name: str, text: str, read_at: datetime, otherwise: datetime | None = None
+) -> datetime:
     """Read ISO 8601; without a zone it is UTC. Raises ValueError with the reason.
 
-    A time still to come counts as that of the reading: nothing is true later.
+    Nothing is true later than it was read: a time still to come is wrong. It counts as
+    `otherwise`, or else as that of the reading.
     """
     try:
         at = datetime.fromisoformat(text)
@@ -19,4 +22,5 @@ def time_of(name: str, text: str, read_at: datetime) -> datetime:
         raise ValueError(f"{name} is not a time: {text[:40]!r}") from None
     if at.year < FIRST_YEAR:
         raise ValueError(f"{name} is before {FIRST_YEAR}: {text[:40]!r}")
-    return min(at if at.tzinfo else at.replace(tzinfo=UTC), read_at)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at if at <= read_at else otherwise or read_at

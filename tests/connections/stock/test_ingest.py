@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,23 @@ def test_a_time_still_to_come_keeps_no_later_report_out(
     assert levels() == {"A@RENO": 1}
     # One that was made before both is late all the same.
     apply(line, [["A", "RENO", "9"]], name="old", at=now - timedelta(hours=1))
+    assert levels() == {"A@RENO": 1}
+
+
+def test_a_time_still_to_come_beats_no_newer_report_of_the_same_run(line: Line) -> None:
+    """Of the two, the file that was written later is right."""
+    line.clear_reports()
+    now = timezone.now()
+    for name, hours, available, says in (
+        ("inv_1.csv", 6, 5, now + timedelta(days=36 * 365)),
+        ("inv_2.csv", 1, 1, now - timedelta(hours=1)),
+    ):
+        rows = f"A,RENO,{available},{says.isoformat()}\n"
+        path = line.report(name, "sku,facility,available,reported_at\n" + rows)
+        written_at = (now - timedelta(hours=hours)).timestamp()
+        os.utime(path, (written_at, written_at))
+    run_now(line.stock, "stock_changes")
+    assert [report.late for report in StockReport.objects.all()] == [0, 0]
     assert levels() == {"A@RENO": 1}
 
 

@@ -43,17 +43,17 @@ def only(text: str) -> tuple[str, ...]:
             f'A,"x" B\\|R|-.5|+1.|0.00000|{AT.isoformat()}',
         ),
         ("Ünï 😀,R,1,,,", f"Ünï 😀|R|1|NULL|NULL|{AT.isoformat()}"),
-        # Nothing is true later than it was read.
-        ("A,R,1,,,2062-11-24", f"A|R|1|NULL|NULL|{READ_AT.isoformat()}"),
+        # Nothing is true later than it was read: the file's own time is nearest.
+        ("A,R,1,,,2062-11-24", f"A|R|1|NULL|NULL|{AT.isoformat()}"),
         (
             "A,R,1,,,2026-11-24T12:30:00-01:00",
-            f"A|R|1|NULL|NULL|{READ_AT.isoformat()}",
+            f"A|R|1|NULL|NULL|{AT.isoformat()}",
         ),
         (
             "A,R,1,,,2026-11-24T14:30:00+02:00",
             "A|R|1|NULL|NULL|2026-11-24T14:30:00+02:00",
         ),
-        ("A,R,1,,,9999-12-31T23:59-12:00", f"A|R|1|NULL|NULL|{READ_AT.isoformat()}"),
+        ("A,R,1,,,9999-12-31T23:59-12:00", f"A|R|1|NULL|NULL|{AT.isoformat()}"),
     ],
 )
 def test_a_row_is_taken_as_it_says(row: str, staged: str) -> None:
