@@ -6,18 +6,19 @@ from collections.abc import Collection
 
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from connections.models import Connection, Location
+from connections.models import Channel, Connection, Location
 from connections.stock import changes
 from stores import audit
 from stores.models import User
 
 
 class LocationTakenError(Exception):
-    """Another connection of the store sends to that location; the message says which."""
+    """Another connection of the store sends to that location, or has yet to take back
+    what it sent; the message says which."""
 
 
 @transaction.atomic
@@ -30,7 +31,7 @@ def link(
     """
     rows = connection.locations.filter(facility=facility)
     heard = changes.may_have_sent(connection.store)
-    _refuse_taken(connection, location_id)
+    _claim(connection, location_id)
     [warehouse] = changes.lock_warehouses(Q(pk=connection.warehouse_id))
     live = rows.filter(retired_at__isnull=True).first()
     if live is not None and live.location_id == location_id:
@@ -64,7 +65,7 @@ def refuse_taken_code(connection: Connection) -> None:
     In the transaction that adds it. Raises LocationTakenError.
     """
     changes.may_have_sent(connection.store)
-    _refuse_taken(connection, connection.warehouse.code)
+    _claim(connection, connection.warehouse.code)
 
 
 @transaction.atomic
@@ -140,8 +141,12 @@ def facilities(warehouses: Collection[int]) -> list[str]:
         return [facility for [facility] in cursor.fetchall()]
 
 
-def _refuse_taken(connection: Connection, location_id: str) -> None:
-    """Look while the channels of the store are locked: of two at once the second sees it."""
+def _claim(connection: Connection, location_id: str) -> None:
+    """Let no other connection of the store send for a location, not even zero any more.
+
+    While the channels of the store are locked: of two at once the second sees it, and no
+    mark moves. Raises LocationTakenError.
+    """
     others = Connection.objects.filter(store=connection.store_id).exclude(
         pk=connection.pk
     )
@@ -154,3 +159,23 @@ def _refuse_taken(connection: Connection, location_id: str) -> None:
             _("“%(connection)s” sends stock for %(location)s already.")
             % {"connection": taken, "location": location_id}
         )
+    former = Location.objects.filter(
+        connection__in=others, location_id=location_id, retired_at__isnull=False
+    )
+    # A facility's zeros for where it once counted carry its newest number.
+    unsent = former.filter(
+        connection__locations__facility=F("facility"),
+        connection__locations__change_number__gt=F(
+            "connection__channels__sent_through"
+        ),
+        connection__channels__type=Channel.Type.INVENTORY,
+    ).first()
+    if unsent is not None:
+        raise LocationTakenError(
+            _(
+                "“%(connection)s” sent stock for %(location)s and has not sent yet that "
+                "it is gone. Its next inventory update does; try again after it."
+            )
+            % {"connection": unsent.connection, "location": location_id}
+        )
+    former.delete()  # it would go on sending zero for what is sent from here now

@@ -16,7 +16,7 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connections.models import Connection, FormerSource, Listing
+from connections.models import Channel, Connection, FormerSource, Listing
 from connections.stock import levels, listings, locations
 from connections.stock.listings import RefusedListingsError, Row
 from stores.models import AuditEvent, Store, Warehouse
@@ -305,6 +305,43 @@ def test_two_connections_of_a_store_do_not_send_for_one_location(
         locations.link(beside, "F", "WH-D", by=None)
         with pytest.raises(locations.LocationTakenError):
             locations.link(line, "RENO", taken, by=None)
+
+
+def test_a_location_passes_on_once_its_zeros_are_sent(line: Connection) -> None:
+    """From then on only one of the two sends for it, not even zero from the other."""
+    second = factories.warehouse(line.merchant, code="WH2")
+    beside = factories.connection(line.store, second)
+    report(line.warehouse, "A@DALLAS=7")
+    for place in ("WH-D", "WH-E"):
+        locations.link(line, "DALLAS", place, by=None)
+    numbers = line.locations.values_list("location_id", "change_number")
+    of_former = dict(numbers)["WH-D"]
+    channel = line.channels.filter(type=Channel.Type.INVENTORY)
+    channel.update(sent_through=of_former)
+    with pytest.raises(locations.LocationTakenError):
+        locations.link(beside, "F", "WH-D", by=None)
+    channel.update(sent_through=max(dict(numbers).values()))
+    locations.link(beside, "F", "WH-D", by=None)
+    report(line.warehouse, "A@DALLAS=8")
+    assert read(levels.of_all(line)) == {("A", "WH-E"): 8, ("A", "WH1"): 0}
+
+
+def test_a_warehouse_takes_a_code_that_was_a_location_over(line: Connection) -> None:
+    report(line.warehouse, "A@DALLAS=7")
+    locations.link(line, "DALLAS", "WH2", by=None)
+    locations.unlink(line.locations.get(retired_at=None), by=None)
+    second = factories.warehouse(line.merchant, code="WH2")
+    beside = factories.connection(line.store, second)
+
+    def add() -> None:
+        with transaction.atomic():
+            locations.refuse_taken_code(beside)
+
+    with pytest.raises(locations.LocationTakenError):
+        add()
+    line.channels.update(sent_through=99)
+    add()
+    assert read(levels.of_all(line)) == {("A", "WH1"): 7}
 
 
 def test_of_two_links_to_one_location_at_once_the_second_is_refused(
