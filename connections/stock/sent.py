@@ -106,17 +106,25 @@ _EVERYWHERE = """
     GROUP BY connection_id, variant_id
 """
 
-# `line` tells where the unsent levels of each connection stand; the greatest counts.
+# Of several connections the greatest state counts. Each part stands in the order of its
+# indexes: sorted, somebody would wait for the first.
 _TOGETHER = """
-    SELECT level.variant_id, sum(level.available) AS available,
-           max(CASE WHEN NOT level.is_sent THEN line.state
-                    WHEN level.file IS NULL THEN {no_file}
-                    WHEN level.refused IS NOT NULL THEN {refused}
-                    ELSE {sent} END) AS state,
-           max(level.sent_at) FILTER (WHERE level.is_sent) AS sent_at
-    FROM ({levels}) level
-    JOIN (VALUES {states}) AS line (id, state) ON line.id = level.connection_id
-    GROUP BY level.variant_id
+    SELECT variant_id, sum(available) AS available, max(state) AS state,
+           max(sent_at) AS sent_at
+    FROM ({parts}) part
+    GROUP BY variant_id
+"""
+_PART = """
+    (
+        SELECT variant_id, available,
+               CASE WHEN NOT is_sent THEN {unsent}
+                    WHEN file IS NULL THEN {no_file}
+                    WHEN refused IS NOT NULL THEN {refused}
+                    ELSE {sent} END AS state,
+               CASE WHEN is_sent THEN sent_at END AS sent_at
+        FROM ({levels}) level
+        ORDER BY variant_id
+    )
 """
 _NOTHING = """
     SELECT NULL::text AS variant_id, NULL::numeric AS available, NULL::int AS state,
@@ -180,16 +188,15 @@ def together(connections: Sequence[Connection]) -> sql.Composable:
     """
     if not connections:
         return sql.SQL(_NOTHING)
-    states = [
-        sql.SQL("({}::bigint, {})").format(
-            sql.Literal(line.pk), sql.Literal(state_of(line).value)
-        )
-        for line in connections
-    ]
-    everywhere = sql.SQL(_EVERYWHERE).format(levels=levels.of_connections(connections))
-    return sql.SQL(_TOGETHER).format(
+    parts = [_part(line) for line in connections]
+    return sql.SQL(_TOGETHER).format(parts=sql.SQL(" UNION ALL ").join(parts))
+
+
+def _part(line: Connection) -> sql.Composed:
+    everywhere = sql.SQL(_EVERYWHERE).format(levels=levels.of_connections([line]))
+    return sql.SQL(_PART).format(
         levels=sql.SQL(_SENT).format(levels=everywhere, **_NAMES),
-        states=sql.SQL(", ").join(states),
+        unsent=sql.Literal(state_of(line).value),
         sent=sql.Literal(State.SENT.value),
         no_file=sql.Literal(State.NO_FILE.value),
         refused=sql.Literal(State.REFUSED.value),
