@@ -7,20 +7,18 @@ from collections.abc import Callable
 from connections import platforms
 from connections.orders import hand_over, importing, receipts, stranded, write_back
 from connections.platforms import OrderSession
-from connections.problems import Problem
 from connections.runs.context import RunContext
-from connections.wire.errors import WireError
 
 
 def import_and_hand_over(context: RunContext) -> None:
     """Fetch, hand over, read receipts; one side's trouble does not stop the other."""
     steps = (_fetch, hand_over.hand_over, receipts.read_receipts)
-    _all(context, stranded.give_routes, *steps)
+    context.do_all(stranded.give_routes, *steps)
 
 
 def update_status(context: RunContext) -> None:
     """Read receipts, write back; one side's trouble does not stop the other."""
-    _all(context, receipts.read_receipts, _write_back)
+    context.do_all(receipts.read_receipts, _write_back)
 
 
 def _fetch(context: RunContext) -> None:
@@ -53,15 +51,3 @@ def _open_session(context: RunContext) -> OrderSession | None:
         context.counts["waiting_for"] = waits_for
         return None
     return source.open(context.store, context.deadline())
-
-
-def _all(context: RunContext, *parts: Callable[[RunContext], None]) -> None:
-    """Do every part, then raise the first failure."""
-    failures: list[WireError | Problem] = []
-    for part in parts:
-        try:
-            part(context)
-        except (WireError, Problem) as failure:
-            failures.append(failure)
-    if failures:
-        raise failures[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ class RunContext:
         # Set by work that has done its share and is not at its end: the run comes again
         # behind those of other stores.
         self.goes_on = False
-        self._of_warehouse: list[Exception] = []
+        self._of_warehouse: list[WireError | Problem] = []
         self._lease = lease
 
     def fenced(self) -> AbstractContextManager[None]:
@@ -66,6 +66,22 @@ class RunContext:
         except (WireError, Problem) as error:
             self._of_warehouse.append(error)
             raise
+
+    def do_all(self, *parts: Callable[[RunContext], None]) -> None:
+        """Do every part, one side's trouble or not; then raise the first failure."""
+        failures: list[WireError | Problem] = []
+        for part in parts:
+            try:
+                part(self)
+            except (WireError, Problem) as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+    def check_warehouse(self) -> None:
+        """Raise what went wrong at the warehouse in this try, if something did."""
+        if self._of_warehouse:
+            raise self._of_warehouse[0]
 
     def side_of(self, error: Exception | None) -> SyncRun.Side:
         """Which far side a failure came from."""

@@ -74,9 +74,14 @@ def send(context: RunContext) -> None:
 
 
 def send_first(context: RunContext) -> None:
-    """Send them before a channel's first stock for a drop; nothing once that is there."""
+    """Send them before a channel's first stock for a drop; nothing once that is there.
+
+    Raises WireError, Problem: also when the warehouse's reports could not be read.
+    """
     here = platforms.stock_target(context.store).peer(context.store)
     if _has_stock(context) and not stock_was_sent(context.channel, here):
+        # What could not be read now would be told of to nobody later.
+        context.check_warehouse()
         _send(context, FIRST)
 
 

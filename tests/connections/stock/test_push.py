@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC
 
+import pytest
+
 from connections.deliveries import resend
-from connections.models import Delivery, Location, StockLevel
-from connections.runs import queue
+from connections.models import Delivery, Location, StockLevel, SyncRun
+from connections.runs import execute, queue
+from connections.tasks import WORK
 from tests import factories
-from tests.engine import drain, enqueue, run_now
+from tests.engine import drain, due, enqueue, run_now
 from tests.factories import Line
 from tests.lab.crash import rise_again, work_and_die
+from tests.lab.script import at_step, cut
 
 HEADER = b"VARIANT_ID,WAREHOUSE_ID,IN_STOCK,REMOVED,UPDATED_AT\n"
 
@@ -161,6 +165,64 @@ def test_without_an_endpoint_the_latest_stock_waits_and_goes_out_once(
     drain()
     assert run_now(line.stock, "stock_changes").counts == {}
     assert len(line.dropped()) == 1
+
+
+@pytest.fixture
+def known_line(line: Line) -> Line:
+    """What the warehouse reported is known, and the drop has heard nothing of it."""
+    factories.change_store(line.store, sftp_endpoint="")
+    run_now(line.stock, "stock_changes")
+    factories.change_store(line.store, sftp_endpoint=line.drop.endpoint)
+    return line
+
+
+@pytest.mark.parametrize("job", ["stock_changes", "stock_full"])
+def test_a_wrong_warehouse_password_keeps_no_known_stock_unsent(
+    known_line: Line, job: str
+) -> None:
+    """The run still says what was refused, and where."""
+    known_line.far_warehouse.password = "another"
+    run = run_now(known_line.stock, job)
+    assert (run.state, run.error_code, run.error_side) == (
+        "needs_person",
+        "auth_refused",
+        "warehouse",
+    )
+    assert run.counts["rows_sent"] == 3
+
+
+def test_a_full_update_goes_out_once_while_the_warehouse_is_down(
+    known_line: Line,
+) -> None:
+    faults = known_line.sandbox.warehouse.sftp_faults
+    at_step(faults, "list", cut)
+    run = run_now(known_line.stock, "stock_full")
+    assert (run.state, run.counts["rows_sent"]) == ("queued", 3)
+    at_step(faults, "list", cut)
+    assert "rows_sent" not in redone(run).counts
+    at_step(faults, "list", cut)
+    asked_again = run_now(known_line.stock, "stock_full")
+    assert (asked_again, asked_again.counts["rows_sent"]) == (run, 3)
+    known_line.report("inv_9.csv", "sku,facility,available\nSKU-00002,RENO,77777\n")
+    assert (redone(run).state, run.counts["rows_sent"]) == ("succeeded", 1)
+
+
+def test_what_goes_before_the_first_stock_waits_for_the_warehouse(
+    known_line: Line,
+) -> None:
+    """Variants of a report that cannot be read now would be told of to nobody."""
+    factories.change_store(known_line.store, master_data="first", vendor_currency="EUR")
+    at_step(known_line.sandbox.warehouse.sftp_faults, "list", cut)
+    run = run_now(known_line.stock, "stock_changes")
+    assert (run.error_side, known_line.opened()) == ("warehouse", [])
+    assert redone(run).state == "succeeded"
+    assert len(known_line.opened()) == 4
+
+
+def redone(run: SyncRun) -> SyncRun:
+    execute.execute(due(run).pk, WORK)
+    run.refresh_from_db()
+    return run
 
 
 def test_orders_run_while_stock_waits_for_its_endpoint(line: Line) -> None:
