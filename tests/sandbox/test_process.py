@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dropstream.sandbox import seed
 from tests.sandbox.conftest import StartSandbox
 from tests.sandbox.far_side import (
     ApiClient,
@@ -53,7 +54,9 @@ def test_command_serves_until_sigterm(tmp_path: Path, options: list[str]) -> Non
             assert ask(f"{facts['url']}/healthz").status == 200
             assert ("api_url" in facts) is not bool(options)
             hosts = facts["outbound_hosts"].split(",")
-            assert len(hosts) == (4 if options else 24)
+            warehouses = [host for host in hosts if ".warehouse.sandbox." in host]
+            assert len(warehouses) == len(seed.MERCHANTS)
+            assert (len(hosts) > len(warehouses)) is not bool(options)
             assert hosts[0].startswith("demo.warehouse.sandbox.example=127.0.0.1:")
             text = facts["demo"]["connection_string"]
             assert text.endswith("@demo.warehouse.sandbox.example:22")
