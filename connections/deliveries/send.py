@@ -168,8 +168,8 @@ def _upload_and_rename(
         _check_size(delivery, sftp, hidden)
         if _size(sftp, path) is not None:
             sftp.remove(hidden)
-            if delivery.attempts > 1:
-                # A rename of ours may have come through late.
+            if delivery.attempts > 1 or delivery.announced:
+                # A rename of ours may have come through late, or before a restore.
                 _give_up(context, delivery, on_doubt)
             _end_as_foreign(context, delivery)
         _announce(context, delivery, State.RENAMING)

@@ -183,6 +183,26 @@ def test_an_order_that_was_taken_in_the_lost_hour_is_not_sent_again(
     assert Alert.objects.open().filter(code="order_in_doubt").exists()
 
 
+def test_a_file_that_was_changed_in_the_lost_hour_is_no_foreign_one(
+    orders: Line, backup: list[Backup]
+) -> None:
+    """O4: built at the backup, sent and then annotated: ours all the same."""
+    run = enqueue(orders.orders, "orders_import")
+    assert work_and_die(run, at="delivery.built")
+    name = Delivery.objects.get().name
+    backup.append(Backup())
+    rise_again(run)
+    incoming = orders.far_warehouse.incoming
+    (incoming / name).write_bytes((incoming / name).read_bytes() + b"# seen\n")
+    sent = {path.name for path in incoming.iterdir()}
+    start_again(backup[0])
+    rise_again(run)
+    make_schedules_due()
+    drain()
+    assert {path.name for path in incoming.iterdir()} == sent
+    assert Delivery.objects.get().state == "unknown"
+
+
 def test_an_order_that_was_held_at_the_backup_asks(
     orders: Line, backup: list[Backup]
 ) -> None:
