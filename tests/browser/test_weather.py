@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser import steps
 from tests.browser.product import Product
@@ -117,6 +119,16 @@ def test_a_refused_edit_of_a_store_changes_nothing_stored(
     expect(page.get_by_label("Import Status Filter")).to_have_value("ORDERED")
 
 
+def put_broken_report(product: Product) -> str:
+    """Have the demo's warehouse drop a stock file that cannot be read; its name."""
+    name = f"inv_{datetime.now(UTC):%Y%m%dT%H%M%S}_broken.csv"
+    out = product.out_folder(DEMO_USER)
+    hidden = out / f".{name}.part"
+    hidden.write_text("sku,facility,quantity\nSKU-00001,RENO,many\n")
+    hidden.rename(out / name)
+    return name
+
+
 def test_a_malformed_stock_file_is_told_and_changes_no_level(
     page: Page, product: Product
 ) -> None:
@@ -125,14 +137,15 @@ def test_a_malformed_stock_file_is_told_and_changes_no_level(
     steps.log_in(page, product)
     page.get_by_role("link", name=DEMO, exact=True).click()
     known = product.ip_levels(DEMO_ACCOUNT)
-    name = f"inv_{datetime.now(UTC):%Y%m%dT%H%M%S}_broken.csv"
-    out = product.out_folder(DEMO_USER)
-    hidden = out / f".{name}.part"
-    hidden.write_text("sku,facility,quantity\nSKU-00001,RENO,many\n")
-    hidden.rename(out / name)
     inventory = page.get_by_role("region", name="Inventory", exact=True)
     refused = inventory.get_by_text("A stock file was refused.")
-    expect(refused).to_be_visible(timeout=REFRESHED_MS)
+    # A good report that is read with the broken one heals it before anybody looks.
+    for _ in range(3):
+        name = put_broken_report(product)
+        with suppress(PlaywrightTimeout):
+            refused.wait_for(timeout=REFRESHED_MS / 2)
+            break
+    expect(refused).to_be_visible()
     expect(inventory).to_contain_text("Ask the warehouse to correct the file")
     inventory.get_by_role("link", name="Warehouse", exact=True).click()
     file = page.get_by_role("row").filter(has_text=name)

@@ -34,7 +34,7 @@ class Backup:
         self._do(
             sql.SQL(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = {}"
+                " WHERE datname = {} AND backend_type = 'client backend'"
             ).format(sql.Literal(old))
         )
         names = (sql.Identifier(new), sql.Identifier(old))
