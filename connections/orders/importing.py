@@ -76,11 +76,7 @@ def _store(context: RunContext, page: OrderPage, routes: Routes) -> None:
     # The same order may stand on two pages when rows moved meanwhile (I8).
     wanted = {order.external_id: order for order in page.orders}
     found = {order.external_id: order for order in page.others} | wanted
-    known = dict(
-        PurchaseOrder.objects.filter(
-            store=context.store, external_id__in=found
-        ).values_list("external_id", "content_hash")
-    )
+    known = storing.known(context.store, found)
     unreadable = sum(isinstance(order, UnreadableOrder) for order in wanted.values())
     if unreadable:
         context.count("orders_unreadable", unreadable)

@@ -5,7 +5,7 @@ Documents are large: as parameters of an INSERT they would be quoted letter by l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import connection as database
@@ -13,9 +13,21 @@ from django.utils import timezone
 
 from connections.models import PurchaseOrder
 from connections.platforms import RemoteOrder, UnreadableOrder
+from stores.models import Store
 
 Pairs = Iterable[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]]
 
+# Each by its key. Of a new store the statistics know no rows, and the planner would read
+# all that it has by any index; behind a subquery it takes the average store's size.
+KNOWN = """
+    SELECT wanted.id, known.content_hash
+    FROM unnest(%s::text[]) AS wanted(id),
+    LATERAL (
+        SELECT content_hash FROM connections_purchaseorder
+        WHERE store_id = (SELECT %s::bigint) AND external_id = wanted.id
+        OFFSET 0
+    ) AS known
+"""
 TAKE_IDS = """
     SELECT nextval(pg_get_serial_sequence('connections_purchaseorder', 'id'))
     FROM generate_series(1, %s)
@@ -56,6 +68,15 @@ def header(order: RemoteOrder) -> dict[str, Any]:
         "remote_created_at": order.created_at,
         "expected_on": order.expected_on,
     }
+
+
+def known(store: Store, external_ids: Collection[str]) -> dict[str, str]:
+    """Return the content hash of each order that is here, by its external id."""
+    if not external_ids:
+        return {}
+    with database.cursor() as cursor:
+        cursor.execute(KNOWN, [list(external_ids), store.pk])
+        return dict(cursor.fetchall())
 
 
 def take_ids(count: int) -> list[int]:
