@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -136,11 +136,12 @@ class RemoteLine(NamedTuple):
 class RemoteOrder:
     """A platform's purchase order, typed; its texts have at most 256 characters.
 
-    `document`: JSON text of what came, its names in order; `digest`: the hash of that.
+    `wanted`: the store's filter takes it; another one matters where it is known.
     `sendable`: its status lets it go to a warehouse. `canceled`: the source gave it up.
     """
 
     external_id: str
+    wanted: bool
     reference: str
     vendor: str
     status: str
@@ -152,37 +153,55 @@ class RemoteOrder:
     modified_at: datetime | None
     expected_on: date | None
     lines: tuple[RemoteLine, ...]
-    document: str = field(repr=False)
-    digest: str
 
 
 @dataclass(frozen=True)
 class UnreadableOrder:
     """A document that could not be understood; the rest of its page is imported (I14).
 
-    `external_id` is the platform's, or one made from the document when it has none.
-    `document` and `digest` as above.
+    `wanted`: nothing in it says that the store's filter would leave it out.
     """
 
     external_id: str
+    wanted: bool
     reference: str
     warehouse: str
     reason: str
-    document: str = field(repr=False)
-    digest: str
+
+
+class OrderDocument(Protocol):
+    """What a platform sent as an order: told apart by what it is, typed when asked.
+
+    Most of what is read has been read before, and its digest says so.
+    """
+
+    @property
+    def external_id(self) -> str:
+        """The platform's id, or one made from the document when it has none."""
+
+    @property
+    def text(self) -> str:
+        """It as JSON, its names in order; PostgreSQL can hold it."""
+
+    @property
+    def digest(self) -> str:
+        """The hash of its text."""
+
+    def order(self) -> RemoteOrder | UnreadableOrder:
+        """Type it."""
 
 
 @dataclass(frozen=True)
 class OrderPage:
-    """A page of a platform's orders.
+    """A page of a platform's orders, by their external ids.
 
-    `others` do not match what the store asks for: they matter where they are known.
+    `is_of_changes`: what is not known here does not matter.
     `next_page`: where reading goes on; None after the last.
     """
 
-    orders: Sequence[RemoteOrder | UnreadableOrder]
-    others: Sequence[RemoteOrder]
+    documents: Mapping[str, OrderDocument]
     next_page: int | None
+    is_of_changes: bool = False
 
 
 class OrderSession(Protocol):
@@ -195,14 +214,15 @@ class OrderSession(Protocol):
     def orders(
         self, *, since: datetime | None = None, first_page: int = 0
     ) -> Iterator[OrderPage]:
-        """Yield pages of the orders that match the store's filter.
+        """Yield pages of the orders that may match the store's filter.
 
         `since`: what did not change after it may be left out, where the platform lets
         one tell.
         """
 
     def changes(self, since: datetime, *, first_page: int = 0) -> Iterator[OrderPage]:
-        """Yield pages of what changed and is in none of `orders`: it left the filter."""
+        """Yield pages of what changed, among it what is in none of `orders`: it left the
+        filter."""
 
     def read(self, external_id: str) -> RemoteOrder | None:
         """Read one order; None when it is gone."""

@@ -20,9 +20,10 @@ from connections.wire.http import HttpClient
 from connections.wire.ssh import Deadline
 from inventory_planner import pace
 from inventory_planner.order_documents import (
+    EVERY_ORDER,
     ORDER_ID,
+    Document,
     Wanted,
-    parse_order,
     read_number,
 )
 from inventory_planner.order_pages import PAGE_ROWS, Listed
@@ -87,12 +88,11 @@ class Client:
     def preview(self, wanted: Wanted) -> Preview:
         """Count what would be imported now, on the newest page of all orders."""
         documents = Listed.of(self._page(0, ""), 0).documents
-        page = wanted.sort_out(documents, None)
-        matching = [order for order in page.orders if isinstance(order, RemoteOrder)]
-        readable = [*matching, *page.others]
+        orders = [Document(document, wanted).order() for document in documents]
+        readable = [order for order in orders if isinstance(order, RemoteOrder)]
         seen = dict.fromkeys(order.status for order in readable if order.status)
         return Preview(
-            matches=len(matching),
+            matches=sum(order.wanted for order in readable),
             read=len(documents),
             all_read=len(documents) < PAGE_ROWS,
             statuses=tuple(seen),
@@ -106,7 +106,7 @@ class Client:
         since: datetime | None = None,
         first_page: int = 0,
     ) -> Iterator[OrderPage]:
-        """Yield pages of orders, newest change first, those wanted apart from others.
+        """Yield pages of orders, newest change first, wanted ones among others.
 
         `asked`: the status that IP is asked for, by default the wanted one. It is
         checked here again, since IP ignores what it does not know (§2.4).
@@ -136,18 +136,20 @@ class Client:
                 number = None
             else:
                 number = number + 1 if listed.has_more else None
-            yield wanted.sort_out(listed.documents, number)
+            yield wanted.page(listed.documents, number)
             before = listed
 
-    def order(self, external_id: str, status: str = "") -> RemoteOrder | None:
-        """Read one order; None when it is gone. `status`: the one that is asked for."""
+    def order(
+        self, external_id: str, wanted: Wanted = EVERY_ORDER
+    ) -> RemoteOrder | None:
+        """Read one order; None when it is gone."""
         try:
             body = self._call("GET", _path(external_id))
         except WireError as error:
             if error.code == "api_not_found" or _says_gone(error):
                 return None
             raise
-        order = parse_order(_document(body), status)
+        order = Document(body.get("purchase-order"), wanted).order()
         if isinstance(order, UnreadableOrder):
             raise WireError("api_unexpected_answer", order.reason)
         return order
@@ -235,10 +237,6 @@ def _path(external_id: str) -> str:
     if not ORDER_ID.fullmatch(external_id):
         raise WireError("api_unexpected_answer", "malformed order id")
     return f"{ORDERS}/{external_id}"
-
-
-def _document(body: Mapping[str, Any]) -> Any:
-    return body.get("purchase-order")
 
 
 def _says_gone(error: WireError) -> bool:

@@ -13,16 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from connections.platforms import OrderPage, RemoteLine, RemoteOrder, UnreadableOrder
 
 # A far side's id goes into a path: letters and digits only (security.md F5).
 ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-# How these stand in JSON text; a character of two halves looks the same.
-PERHAPS_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])")
 # Names of §3.4 whose orders are not for a warehouse, unless the filter asks for them.
 CANCELLED = "CANCELLED"
 NOT_SENDABLE = ("DRAFT", "CLOSED", CANCELLED)
@@ -53,27 +50,14 @@ class Wanted:
     status: str = ""
     other_kinds: bool = False
 
-    def sort_out(self, documents: Sequence[Any], next_page: int | None) -> OrderPage:
-        """Type the documents of a page, the wanted ones apart from the others.
+    def page(self, documents: Sequence[Any], next_page: int | None) -> OrderPage:
+        """The documents of a page, one of each id: rows may move while one reads."""
+        page = [Document(document, self) for document in documents]
+        return OrderPage({one.external_id: one for one in page}, next_page)
 
-        One without lines is not for import.
-        """
-        wanted: list[RemoteOrder | UnreadableOrder] = []
-        others: list[RemoteOrder] = []
-        for document in documents:
-            order = parse_order(document, self.status)
-            if isinstance(order, UnreadableOrder):
-                if self._takes(document, _status_told(document)):
-                    wanted.append(order)
-            elif order.lines and self._takes(document, order.status):
-                wanted.append(order)
-            else:
-                others.append(order)
-        return OrderPage(wanted, others, next_page)
-
-    def _takes(self, document: Any, status: str | None) -> bool:
+    def takes(self, document: Mapping[str, Any], status: str | None) -> bool:
         """`status` None: the document does not say; it is not left out unseen."""
-        kind = document.get("type") if isinstance(document, dict) else None
+        kind = document.get("type")
         if not self.other_kinds and str(kind or "").casefold() in OTHER_KINDS:
             return False
         if not self.status.strip() or status is None:
@@ -81,71 +65,79 @@ class Wanted:
         return same_status(status, self.status)
 
 
-def _status_told(document: Any) -> str | None:
-    status = document.get("status") if isinstance(document, dict) else None
-    return status if isinstance(status, str) else None
+EVERY_ORDER = Wanted(other_kinds=True)
 
 
-def parse_order(document: Any, status_filter: str) -> RemoteOrder | UnreadableOrder:
-    """Type one document of §3.1; what is wrong with it is said, not guessed."""
-    try:
-        text = json.dumps(document, sort_keys=True)
-        if PERHAPS_UNSTORABLE.search(text):
-            document = _storable(document)
-            text = json.dumps(document, sort_keys=True)
-    except RecursionError:
-        return _unreadable({}, "{}", "it is nested too deeply")
-    if not isinstance(document, dict):
-        return _unreadable({}, text, "it is no object")
-    try:
-        return _order(document, text, status_filter)
-    except ValueError as error:
-        return _unreadable(document, text, str(error))
+class Document:
+    """One of the platform's orders as it came; see `platforms.OrderDocument`."""
 
+    def __init__(self, document: Any, wanted: Wanted) -> None:
+        self._document = document
+        self._wanted = wanted
 
-def _order(document: dict[str, Any], text: str, status_filter: str) -> RemoteOrder:
-    """Raises ValueError with the reason."""
-    status = _text(document, "status")
-    return RemoteOrder(
-        external_id=_order_id(document),
-        reference=_text(document, "reference"),
-        vendor=_first_text(document, "vendor_display_name", "vendor", "source"),
-        status=status,
-        warehouse=_text(document, "warehouse"),
-        readonly=document.get("readonly") is True,
-        sendable=_is_sendable(status, status_filter),
-        canceled=same_status(status, CANCELLED),
-        created_at=_time(document.get("created_at")),
-        modified_at=last_modified(document),
-        expected_on=_date(document.get("expected_date")),
-        lines=tuple(_lines(document.get("items"))),
-        document=text,
-        digest=_digest(text),
-    )
+    @cached_property
+    def external_id(self) -> str:
+        try:
+            return _order_id(self._document)
+        except ValueError:
+            # No platform's id begins so: people must find it all the same.
+            return f"~{self.digest[:40]}"
 
+    @cached_property
+    def text(self) -> str:
+        return json.dumps(self._document, sort_keys=True)
 
-def _unreadable(document: dict[str, Any], text: str, reason: str) -> UnreadableOrder:
-    try:
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def order(self) -> RemoteOrder | UnreadableOrder:
+        """Type it (§3.1); what is wrong with it is said, not guessed."""
+        try:
+            return self._order()
+        except ValueError as error:
+            return self._unreadable(str(error))
+
+    def _order(self) -> RemoteOrder:
+        """Raises ValueError with the reason."""
+        document = self._document
         external_id = _order_id(document)
-    except ValueError:
-        # No platform's id begins so: people must find it all the same.
-        external_id = f"~{_digest(text)[:40]}"
-    reference, warehouse = document.get("reference"), document.get("warehouse")
-    return UnreadableOrder(
-        external_id=external_id,
-        reference=_cut(str(reference)) if isinstance(reference, str | int) else "",
-        warehouse=_cut(warehouse) if isinstance(warehouse, str) else "",
-        reason=reason,
-        document=text,
-        digest=_digest(text),
-    )
+        status = _text(document, "status")
+        lines = tuple(_lines(document.get("items")))
+        return RemoteOrder(
+            external_id=external_id,
+            # One without lines is not for import.
+            wanted=bool(lines) and self._wanted.takes(document, status),
+            reference=_text(document, "reference"),
+            vendor=_first_text(document, "vendor_display_name", "vendor", "source"),
+            status=status,
+            warehouse=_text(document, "warehouse"),
+            readonly=document.get("readonly") is True,
+            sendable=_is_sendable(status, self._wanted.status),
+            canceled=same_status(status, CANCELLED),
+            created_at=_time(document.get("created_at")),
+            modified_at=last_modified(document),
+            expected_on=_date(document.get("expected_date")),
+            lines=lines,
+        )
+
+    def _unreadable(self, reason: str) -> UnreadableOrder:
+        document = self._document if isinstance(self._document, dict) else {}
+        status = document.get("status")
+        told = status if isinstance(status, str) else None
+        reference, warehouse = document.get("reference"), document.get("warehouse")
+        return UnreadableOrder(
+            external_id=self.external_id,
+            wanted=self._wanted.takes(document, told),
+            reference=_cut(str(reference)) if isinstance(reference, str | int) else "",
+            warehouse=_cut(warehouse) if isinstance(warehouse, str) else "",
+            reason=reason,
+        )
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _order_id(document: dict[str, Any]) -> str:
+def _order_id(document: Any) -> str:
+    if not isinstance(document, dict):
+        raise ValueError("it is no object")
     external_id = str(document.get("id") or "")
     if not ORDER_ID.fullmatch(external_id):
         raise ValueError("id is missing or malformed")
@@ -155,17 +147,6 @@ def _order_id(document: dict[str, Any]) -> str:
 def last_modified(document: Any) -> datetime | None:
     """When a document was changed; None: it does not say so to the second."""
     return _time(document.get("last_modified")) if isinstance(document, dict) else None
-
-
-def _storable(value: Any) -> Any:
-    """Drop what PostgreSQL cannot hold: NUL, and halves of surrogate pairs (I14)."""
-    if isinstance(value, str):
-        return UNSTORABLE.sub("", value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
-    return value
 
 
 def _is_sendable(status: str, status_filter: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,9 +20,9 @@ from connections.wire.ssh import Deadline
 from inventory_planner import client
 from inventory_planner.models import InventoryPlannerSettings
 from inventory_planner.order_documents import (
+    Document,
     Wanted,
     normalise_status,
-    parse_order,
     same_status,
 )
 from inventory_planner.pace import account_key
@@ -50,12 +51,13 @@ class Session:
     def changes(self, since: datetime, *, first_page: int = 0) -> Iterator[OrderPage]:
         if not self._wanted.status.strip():
             return iter(())  # every status is asked for already
-        return self._api.pages(
+        pages = self._api.pages(
             self._wanted, asked="", since=since, first_page=first_page
         )
+        return (replace(page, is_of_changes=True) for page in pages)
 
     def read(self, external_id: str) -> RemoteOrder | None:
-        return self._api.order(external_id, self._wanted.status)
+        return self._api.order(external_id, self._wanted)
 
     def set_received(self, external_id: str, received: Mapping[str, Decimal]) -> None:
         self._api.set_received(external_id, received)
@@ -82,7 +84,7 @@ class PurchaseOrders:
         return Session(api, row.ip_account, row.wanted)
 
     def parse(self, store: Store, document: Any) -> RemoteOrder | UnreadableOrder:
-        return parse_order(document, store.inventory_planner.import_status_filter)
+        return Document(document, store.inventory_planner.wanted).order()
 
     def acknowledgement(self, store: Store) -> Acknowledgement:
         row = store.inventory_planner

@@ -266,7 +266,7 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
     connection = routes.of(there.warehouse)
     sent_before = order.tombstones().exists()
     order.lines.all().delete()
-    storing.write_lines([(order, there)])
+    storing.write_lines(order.store, [(order.pk, there.lines)])
     changed = _decide(
         order,
         by,

@@ -7,7 +7,7 @@ one whose documents are all known costs one query.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,10 @@ from connections.orders import hand_over, reading, receipts, same_account, stori
 from connections.orders.difference import difference
 from connections.orders.routing import Routes, held_by_content
 from connections.platforms import (
+    OrderDocument,
     OrderPage,
     OrderSession,
+    RemoteLine,
     RemoteOrder,
     UnreadableOrder,
 )
@@ -34,6 +36,8 @@ from connections.runs.context import DUPLICATES_PREVENTED, RunContext
 
 Held = PurchaseOrder.Held
 Status = PurchaseOrder.Status
+
+Order = RemoteOrder | UnreadableOrder
 
 # Then other stores have their turn, and the run goes on behind them (I15).
 PAGES_A_TURN = 50
@@ -73,21 +77,20 @@ def import_orders(context: RunContext, session: OrderSession) -> None:
 
 
 def _store(context: RunContext, page: OrderPage, routes: Routes) -> None:
-    # The same order may stand on two pages when rows moved meanwhile (I8).
-    wanted = {order.external_id: order for order in page.orders}
-    found = {order.external_id: order for order in page.others} | wanted
-    known = storing.known(context.store, found)
-    unreadable = sum(isinstance(order, UnreadableOrder) for order in wanted.values())
-    if unreadable:
-        context.count("orders_unreadable", unreadable)
-    new = [order for order in wanted.values() if order.external_id not in known]
-    changed = {
-        external_id: found[external_id]
-        for external_id, digest in known.items()
-        if digest != found[external_id].digest
-    }
+    known = storing.known(context.store, page.documents)
+    new, changed = [], []
+    for external_id, document in page.documents.items():
+        row = known.get(external_id)
+        if row is not None and row.digest != document.digest:
+            changed.append(document)
+        elif page.is_of_changes:
+            continue  # not wanted, or read with those that match
+        elif row is None:
+            new.append(document)
+        elif row.held == Held.UNREADABLE:
+            context.count("orders_unreadable")
     if new or changed:
-        sent = _sent(context, [*changed, *wanted])
+        sent = _sent(context, [document.external_id for document in (*new, *changed)])
         if new:
             _add(context, new, routes, sent)
         if changed:
@@ -102,26 +105,46 @@ def _sent(context: RunContext, external_ids: Iterable[str]) -> set[str]:
 
 def _add(
     context: RunContext,
-    new: Sequence[RemoteOrder | UnreadableOrder],
+    documents: Sequence[OrderDocument],
     routes: Routes,
     sent: set[str],
 ) -> None:
-    rows = []
-    for pk, order in zip(storing.take_ids(len(new)), new, strict=True):
-        row = PurchaseOrder(
-            pk=pk,
-            account_id=context.run.account_id,
-            store=context.store,
-            external_id=order.external_id,
-        )
-        _take(row, order, routes, sent)
-        rows.append(row)
-    pairs = list(zip(rows, new, strict=True))
-    storing.write_orders(pairs)
-    storing.write_lines(pairs)
+    """Take the wanted ones among those that are not known.
+
+    Typed as they are written, so that the database has work meanwhile.
+    """
+    pks = storing.take_ids(len(documents))
+    wanted: list[tuple[int, Order, OrderDocument]] = []
+    rows: list[PurchaseOrder] = []
+
+    def lines() -> Iterator[tuple[int, Sequence[RemoteLine]]]:
+        for pk, document in zip(pks, documents, strict=True):
+            order = document.order()
+            if order.wanted:
+                wanted.append((pk, order, document))
+                yield pk, order.lines if isinstance(order, RemoteOrder) else ()
+
+    def orders() -> Iterator[tuple[PurchaseOrder, OrderDocument]]:
+        for pk, order, document in wanted:
+            row = PurchaseOrder(
+                pk=pk,
+                account_id=context.run.account_id,
+                store=context.store,
+                external_id=order.external_id,
+            )
+            _take(row, order, routes, sent)
+            rows.append(row)
+            yield row, document
+
+    storing.write_lines(context.store, lines())
+    if not wanted:
+        return
+    storing.write_orders(orders())
     readable = [row for row in rows if row.held != Held.UNREADABLE]
     if readable:
         context.count("orders_imported", len(readable))
+    if len(readable) < len(rows):
+        context.count("orders_unreadable", len(rows) - len(readable))
     repeated = sum(row.held == Held.SENT_BEFORE for row in rows)
     if repeated:
         context.count(DUPLICATES_PREVENTED, repeated)
@@ -137,11 +160,19 @@ def _add(
 
 def _change(
     context: RunContext,
-    changed: Mapping[str, RemoteOrder | UnreadableOrder],
+    documents: Sequence[OrderDocument],
     routes: Routes,
     sent: set[str],
 ) -> None:
-    """Take changes over before the hand-over; afterwards only record them."""
+    """Take changes over before the hand-over; afterwards only record them.
+
+    Of one that the filter leaves out nothing is known when it cannot be read.
+    """
+    changed = {
+        document.external_id: (document, order)
+        for document in documents
+        if isinstance(order := document.order(), RemoteOrder) or order.wanted
+    }
     rows = list(
         PurchaseOrder.objects.select_for_update(of=("self",))
         .filter(store=context.store, external_id__in=changed)
@@ -153,9 +184,9 @@ def _change(
     under_way = set(perhaps_seen.values_list("subject", flat=True))
     now = timezone.now()
     events: list[Event] = []
-    taken: list[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]] = []
+    taken: list[tuple[PurchaseOrder, Order]] = []
     for row in rows:
-        order = changed[row.external_id]
+        document, order = changed[row.external_id]
         # A file that may be there tells what stood here when it was made; one that is
         # not gives way. What a person has edited is theirs; a change is shown beside it.
         is_under_way = str(row.public_id) in under_way
@@ -172,15 +203,20 @@ def _change(
             is_waiting = row.status == Status.NEW and not (is_under_way or row.held)
             if is_waiting and not order.sendable:
                 row.held = Held.NOT_SENDABLE
-        row.document, row.content_hash = json.loads(order.document), order.digest
+        row.document, row.content_hash = json.loads(document.text), document.digest
         row.changed_at = now
     PurchaseOrder.objects.bulk_update(rows, CHANGEABLE)
     hand_over.outdate([row for row, _ in taken])
-    readable = [(row, order) for row, order in taken if row.held != Held.UNREADABLE]
-    PurchaseOrderLine.objects.filter(order__in=[row for row, _ in readable]).delete()
-    storing.write_lines(readable)
-    receipts.count_anew([row for row, _ in readable])
+    lines = {row: order.lines for row, order in taken if isinstance(order, RemoteOrder)}
+    PurchaseOrderLine.objects.filter(order__in=lines).delete()
+    storing.write_lines(context.store, ((row.pk, of) for row, of in lines.items()))
+    receipts.count_anew(lines)
     context.count("orders_changed", len(rows))
+    unreadable = sum(
+        isinstance(order, UnreadableOrder) for _, order in changed.values()
+    )
+    if unreadable:
+        context.count("orders_unreadable", unreadable)
     _tell(context, events)
 
 
@@ -199,7 +235,7 @@ def _event(name: str, row: PurchaseOrder, **facts: Any) -> Event:
 
 def _take(
     row: PurchaseOrder,
-    order: RemoteOrder | UnreadableOrder,
+    order: Order,
     routes: Routes,
     sent: set[str],
 ) -> None:
@@ -217,7 +253,7 @@ def _take(
 
 def _take_over(
     row: PurchaseOrder,
-    order: RemoteOrder | UnreadableOrder,
+    order: Order,
     routes: Routes,
     sent: set[str],
 ) -> list[Event]:

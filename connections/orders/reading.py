@@ -60,8 +60,7 @@ def pages(reading: OrderReading, session: OrderSession) -> Iterator[OrderPage]:
     since = changed_since(reading)
     if since is not None:
         first = max(reading.changes_page - 1, 0)
-        for page in session.changes(since, first_page=first):
-            yield OrderPage([], page.others, page.next_page)
+        yield from session.changes(since, first_page=first)
 
 
 def changed_since(reading: OrderReading) -> datetime | None:

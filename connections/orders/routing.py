@@ -5,8 +5,6 @@ design.md §3, Routing and Off-periods.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from django.db import transaction
 
 from connections.models import Channel, Connection, OffPeriod, PurchaseOrder, SyncRun
@@ -21,20 +19,13 @@ Held = PurchaseOrder.Held
 
 
 class Routes:
-    """The connections of a store, as they are when the first order asks."""
+    """The connections of a store, as they are now."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @cached_property
-    def _connections(self) -> list[Connection]:
-        rows = Connection.objects.filter(store=self._store)
-        return list(rows.select_related("warehouse"))
-
-    @cached_property
-    def _off_periods(self) -> list[OffPeriod]:
+        rows = Connection.objects.filter(store=store)
+        self._connections = list(rows.select_related("warehouse"))
         ended = OffPeriod.objects.filter(ended_at__isnull=False)
-        return list(ended.filter(connection__in=self._connections))
+        self._off_periods = list(ended.filter(connection__in=self._connections))
 
     def of(self, remote_warehouse: str) -> Connection | None:
         """The one connection for the platform's warehouse, or none."""

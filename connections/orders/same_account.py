@@ -25,9 +25,8 @@ def check_page(store: Store, session: OrderSession, page: OrderPage) -> None:
 
     Raises Problem("other_account"), WireError.
     """
-    ids = [order.external_id for order in (*page.orders, *page.others)]
-    known = PurchaseOrder.objects.filter(store=store, external_id__in=ids)
-    if ids and not known.exists():
+    known = PurchaseOrder.objects.filter(store=store, external_id__in=page.documents)
+    if page.documents and not known.exists():
         check(store, session)
 
 

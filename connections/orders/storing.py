@@ -6,24 +6,22 @@ Documents are large: as parameters of an INSERT they would be quoted letter by l
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection as database
 from django.utils import timezone
 
 from connections.models import PurchaseOrder
-from connections.platforms import RemoteOrder, UnreadableOrder
+from connections.platforms import OrderDocument, RemoteLine, RemoteOrder
 from stores.models import Store
-
-Pairs = Iterable[tuple[PurchaseOrder, RemoteOrder | UnreadableOrder]]
 
 # Each by its key. Of a new store the statistics know no rows, and the planner would read
 # all that it has by any index; behind a subquery it takes the average store's size.
 KNOWN = """
-    SELECT wanted.id, known.content_hash
+    SELECT wanted.id, known.content_hash, known.held
     FROM unnest(%s::text[]) AS wanted(id),
     LATERAL (
-        SELECT content_hash FROM connections_purchaseorder
+        SELECT content_hash, held FROM connections_purchaseorder
         WHERE store_id = (SELECT %s::bigint) AND external_id = wanted.id
         OFFSET 0
     ) AS known
@@ -70,13 +68,20 @@ def header(order: RemoteOrder) -> dict[str, Any]:
     }
 
 
-def known(store: Store, external_ids: Collection[str]) -> dict[str, str]:
-    """Return the content hash of each order that is here, by its external id."""
+class Known(NamedTuple):
+    """What a document must differ in to say anything new of its order."""
+
+    digest: str
+    held: str
+
+
+def known(store: Store, external_ids: Collection[str]) -> dict[str, Known]:
+    """Return the orders that are here, by their external ids."""
     if not external_ids:
         return {}
     with database.cursor() as cursor:
         cursor.execute(KNOWN, [list(external_ids), store.pk])
-        return dict(cursor.fetchall())
+        return {external_id: Known(*row) for external_id, *row in cursor.fetchall()}
 
 
 def take_ids(count: int) -> list[int]:
@@ -86,11 +91,14 @@ def take_ids(count: int) -> list[int]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def write_orders(pairs: Pairs) -> None:
-    """Insert rows that have their keys (`take_ids`)."""
+def write_orders(rows: Iterable[tuple[PurchaseOrder, OrderDocument]]) -> None:
+    """Insert rows that have their keys (`take_ids`), each with what came.
+
+    The server works while the next one is made: no other query may be asked meanwhile.
+    """
     now = timezone.now()
     with database.cursor() as cursor, cursor.copy(COPY_ORDERS) as copy:
-        for row, order in pairs:
+        for row, document in rows:
             copy.write_row(
                 (
                     *(row.pk, row.public_id, row.account_id, row.store_id),
@@ -98,22 +106,26 @@ def write_orders(pairs: Pairs) -> None:
                     *(row.remote_warehouse, row.remote_status),
                     *(row.remote_modified_at, row.remote_created_at, row.expected_on),
                     *(row.status, row.held, row.error),
-                    *(order.document, order.digest, now, now, "", "", 0, ""),
+                    *(document.text, document.digest, now, now, "", "", 0, ""),
                 )
             )
 
 
-def write_lines(pairs: Pairs) -> None:
-    """Insert the lines of rows that have none (yet, or any more)."""
+def write_lines(
+    store: Store, orders: Iterable[tuple[int, Iterable[RemoteLine]]]
+) -> None:
+    """Insert the lines of orders, by key, that have none (yet, or any more).
+
+    Before the orders themselves, if need be: the database looks for them at the end. It
+    works while the next lines are made: no other query may be asked meanwhile.
+    """
     with database.cursor() as cursor, cursor.copy(COPY_LINES) as copy:
-        for row, order in pairs:
-            if isinstance(order, UnreadableOrder):
-                continue
-            for line in order.lines:
+        for pk, lines in orders:
+            for line in lines:
                 copy.write_row(
                     (
-                        row.pk,
-                        row.store_id,
+                        pk,
+                        store.pk,
                         line.external_id,
                         line.line_id,
                         line.sku,

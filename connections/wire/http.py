@@ -38,6 +38,7 @@ CONNECT_S = 5.0
 READ_S = 20.0
 REQUEST_S = 60.0
 LARGEST_ANSWER = 20_000_000  # bytes, unpacked
+DEEPEST = 100  # levels of an answer; Inventory Planner's have some five
 RETRY_AFTER_S = 60.0  # when the server names none that makes sense
 LONGEST_RETRY_AFTER_S = 3600.0
 _CHUNK = 65_536
@@ -46,6 +47,10 @@ _SHORTEST_SECRET = 6
 # Printable Latin-1 without a space at either end: CR and LF would start a new header.
 _HEADER_VALUE = re.compile(r"(?! )[\x20-\x7e\xa0-\xff]*(?<! )")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
+# What no text here can hold, PostgreSQL's least of all: NUL, and halves of surrogate
+# pairs; and how they may stand in JSON, where a character of two halves looks the same.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_PERHAPS_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -246,21 +251,48 @@ class HttpClient:
 def parse_json(body: bytes) -> Any:
     """Parse strictly: UTF-8, no NaN, no numbers past a float, no key twice (F5).
 
-    Raises ValueError, also for nesting that would exhaust the stack.
+    What PostgreSQL cannot hold of a text is dropped (I14). Raises ValueError, also for
+    nesting that would exhaust the stack here, or later where it is written down.
     """
     try:
-        return json.loads(
+        parsed = json.loads(
             body.decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
             object_pairs_hook=_without_repeats,
         )
+        _refuse_depth(parsed)
+        return _storable(parsed) if _PERHAPS_UNSTORABLE.search(body) else parsed
     except UnicodeDecodeError as error:
         raise ValueError("not UTF-8") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError("not JSON") from error
+
+
+def _refuse_depth(parsed: Any) -> None:
+    level = [parsed]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            if type(value) in (dict, list)
+            for inner in (value.values() if type(value) is dict else value)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

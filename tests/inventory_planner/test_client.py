@@ -17,7 +17,7 @@ from connections.wire.ssh import Deadline
 from dropstream.sandbox import Sandbox, seed
 from dropstream.sandbox.http_server import Request, Response, json_response
 from inventory_planner import client
-from inventory_planner.order_documents import Wanted, parse_order, same_status
+from inventory_planner.order_documents import Document, Wanted, same_status
 from stores.secret import Secret
 
 ACCOUNT = "123456"
@@ -32,8 +32,12 @@ def api(transactional_db: None, sandbox: Sandbox) -> Iterator[client.Client]:
 
 
 def references(api: client.Client, status: str) -> list[str]:
-    pages = api.pages(Wanted(status))
-    return [order.reference for page in pages for order in page.orders]
+    orders = [
+        document.order()
+        for page in api.pages(Wanted(status))
+        for document in page.documents.values()
+    ]
+    return [order.reference for order in orders if order.wanted]
 
 
 def script(sandbox: Sandbox, answer: Response) -> None:
@@ -160,7 +164,7 @@ def test_the_key_is_in_no_error(sandbox: Sandbox, api: client.Client) -> None:
 
 def parsed(**change: Any) -> RemoteOrder:
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    order = parse_order(document, "")
+    order = Document(document, Wanted()).order()
     assert isinstance(order, RemoteOrder), order
     return order
 
@@ -184,7 +188,7 @@ def test_what_cannot_be_understood_is_said_not_guessed(
 ) -> None:
     """I14."""
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    order = parse_order(document, "")
+    order = Document(document, Wanted()).order()
     assert isinstance(order, UnreadableOrder)
     assert reason in order.reason
 
@@ -204,8 +208,10 @@ def test_what_cannot_be_read_is_set_aside_unless_it_is_seen_to_be_another(
     document: Any, wanted: bool
 ) -> None:
     """I14: under a filter as well."""
-    page = Wanted("ORDERED").sort_out([document], None)
-    assert len(page.orders) == wanted
+    [came] = Wanted("ORDERED").page([document], None).documents.values()
+    order = came.order()
+    assert isinstance(order, UnreadableOrder)
+    assert order.wanted is wanted
 
 
 def test_loose_values_are_read_as_meant() -> None:
@@ -252,12 +258,12 @@ JSON = st.recursive(
 def test_no_document_breaks_the_reader(change: dict[str, Any]) -> None:
     """I14."""
     document = seed.order(ACCOUNT, "1", "ORDERED", [(1, 2, 0)]) | change
-    parse_order(document, "")
+    Document(document, Wanted()).order()
 
 
 @given(document=JSON)
 def test_not_even_one_that_is_no_object(document: Any) -> None:
-    parse_order(document, "")
+    Document(document, Wanted()).order()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,12 @@ def ours(connect: Connect) -> Client:
 
 
 def references(client: Client, wanted: Wanted) -> list[str]:
-    return [order.reference for page in client.pages(wanted) for order in page.orders]
+    orders = [
+        document.order()
+        for page in client.pages(wanted)
+        for document in page.documents.values()
+    ]
+    return [order.reference for order in orders if order.wanted]
 
 
 def order_id(sandbox: Sandbox, reference: str) -> str:
@@ -180,7 +185,8 @@ def test_2_3_one_order(sandbox: Sandbox, plain: Plain, ours: Client) -> None:
     order = ours.order(external_id)
     assert order is not None
     assert (order.reference, order.status) == ("1042", document["status"])
-    assert json.loads(order.document) == document
+    [page] = ours.pages(Wanted())
+    assert json.loads(page.documents[external_id].text) == document
 
 
 def test_2_3_items_of_an_order(sandbox: Sandbox, plain: Plain, ours: Client) -> None:
@@ -601,7 +607,8 @@ def test_2_8_an_answer_too_large_is_not_read_to_its_end(
 def test_2_8_an_order_is_read_or_set_aside(sandbox: Sandbox, ours: Client) -> None:
     sandbox.ip.accounts[ACCOUNT].order("1043")["items"] = 3
     [page] = ours.pages(Wanted("ORDERED"))
-    kinds = {order.reference: type(order) for order in page.orders}
+    orders = [document.order() for document in page.documents.values()]
+    kinds = {order.reference: type(order) for order in orders if order.wanted}
     assert kinds == {
         "1042": RemoteOrder,
         "1043": UnreadableOrder,

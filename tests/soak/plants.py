@@ -147,8 +147,8 @@ def acknowledge_before_commit() -> None:
     def acknowledge_and_store(
         context: RunContext, page: OrderPage, routes: Routes
     ) -> None:
-        for order in page.orders:
-            sessions[id(context)].set_status(order.external_id, "CLOSED")
+        for external_id in page.documents:
+            sessions[id(context)].set_status(external_id, "CLOSED")
         time.sleep(WINDOW_S)
         store(context, page, routes)
 

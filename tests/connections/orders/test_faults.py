@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -550,6 +551,23 @@ def test_text_that_the_database_cannot_hold_stops_no_other_order(
     run = run_now(line.orders, "orders_import")
     assert (run.state, run.error_code) == ("succeeded", "")
     assert PurchaseOrder.objects.filter(reference__in=["1042", "1044"]).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("depth", "outcome"), [(90, ("", True)), (120, ("api_unexpected_answer", False))]
+)
+def test_nesting_is_stored_or_refused(
+    line: Line, depth: int, outcome: tuple[str, bool]
+) -> None:
+    """F5, I14: whatever is taken can be written down, as a new order and as a change."""
+    set_up_line(line)
+    document = remote(line, "1043")
+    document["deep"] = json.loads("[" * depth + "]" * depth)
+    for note in ("new", "changed"):
+        document["notes"] = note
+        run = run_now(line.orders, "orders_import")
+        stored = PurchaseOrder.objects.filter(document__notes=note).exists()
+        assert (run.error_code, stored) == outcome
 
 
 def test_an_order_goes_to_the_connection_of_its_warehouse(line: Line) -> None:
