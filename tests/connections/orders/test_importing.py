@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ from connections.models import (
     PurchaseOrder,
     SyncRun,
 )
-from connections.orders import actions, editing, importing
+from connections.orders import actions, editing, importing, storing
 from connections.runs import execute
 from connections.tasks import WORK
 from dropstream.sandbox import seed
@@ -107,6 +108,24 @@ def test_what_has_not_changed_is_not_written(crowd: Line) -> None:
     assert written == []
     compared = [sql for sql in statements if "content_hash" in sql]
     assert len(compared) == len(asked)
+
+
+def test_known_orders_are_found_by_their_keys_before_the_statistics_know_any(
+    crowd: Line,
+) -> None:
+    """orders.import: another index has all orders of the store read for each page."""
+    import_now(crowd)
+    neighbour = factories.store(crowd.store.merchant, ip_account="999")
+    with database.cursor() as cursor:
+        move = "UPDATE connections_purchaseorder SET store_id = %s"
+        cursor.execute(move, [neighbour.pk])
+        cursor.execute("ANALYZE connections_purchaseorder")
+        cursor.execute(move, [crowd.store.pk])
+        ids = [str(number) for number in range(100)]
+        cursor.execute(f"EXPLAIN {storing.KNOWN}", [ids, crowd.store.pk])
+        plan = "\n".join(row for (row,) in cursor.fetchall())
+    assert "connections_purchaseorder_once" in plan, plan
+    assert re.search(r"Index Cond: .*external_id.* = wanted.id", plan), plan
 
 
 @pytest.mark.parametrize("change", [False, True])
