@@ -93,7 +93,10 @@ def orders_import() -> Measured:
     order by order and line by line. Both as orders a second, on a server that keeps what
     it commits and holds a neighbour's orders; pacing is off.
     """
+    from dropstream.celery import search_cycles_seldom
+
     with durable_database(), importer(_ORDERS) as ours:
+        search_cycles_seldom()
         return against_rows(ours, part=_PART, rounds=_ROUNDS)
 
 
