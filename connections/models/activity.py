@@ -19,18 +19,30 @@ class Activity(models.Model):
     """One line of a timeline. `event` names a sentence in connections/messages.py,
     `facts` its values, so that it can be told in any language."""
 
-    account = models.ForeignKey("stores.Account", models.CASCADE, related_name="+")
+    # Checked once, by the keys that name the account as well (T3).
+    account = models.ForeignKey(
+        "stores.Account", models.CASCADE, related_name="+", db_constraint=False
+    )
     connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="activities", db_index=False
+        Connection,
+        models.CASCADE,
+        related_name="activities",
+        db_constraint=False,
+        db_index=False,
     )
     run = models.ForeignKey(
-        SyncRun, models.SET_NULL, null=True, related_name="activities"
+        SyncRun,
+        models.SET_NULL,
+        null=True,
+        related_name="activities",
+        db_constraint=False,
     )
     order = models.ForeignKey(
         PurchaseOrder,
         models.CASCADE,
         null=True,
         related_name="activities",
+        db_constraint=False,
         db_index=False,
     )
     event = models.CharField(max_length=60)

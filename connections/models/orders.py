@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connections.models.connection import Connection
 from connections.models.delivery import Delivery
-from stores.models import Store, Warehouse
+from stores.models import Account, Store, Warehouse
 from stores.models.tenant import TenantModel, TenantQuerySet
 
 
@@ -74,14 +74,28 @@ class PurchaseOrder(TenantModel):
         Held.LINE_ERROR,
     )
 
+    # The database checks these by the keys that name the account as well (T3): once for
+    # each row is enough. The indexes are below.
+    account = models.ForeignKey(
+        Account,
+        models.CASCADE,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
     store = models.ForeignKey(
-        Store, models.CASCADE, related_name="purchase_orders", db_index=False
+        Store,
+        models.CASCADE,
+        related_name="purchase_orders",
+        db_constraint=False,
+        db_index=False,
     )
     connection = models.ForeignKey(
         Connection,
         models.SET_NULL,
         null=True,
         related_name="purchase_orders",
+        db_constraint=False,
         db_index=False,
     )
     # The warehouse whose connection was deleted: the order is no other one's by itself.
