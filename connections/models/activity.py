@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection as database
 from django.db import models
@@ -75,7 +75,19 @@ def note(
     **facts: Any,
 ) -> None:
     """Append one line to a connection's timeline."""
-    line_of(event, connection=connection, run=run, order=order, **facts).save()
+    line = line_of(event, connection=connection, run=run, order=order, **facts)
+    Activity.objects.create(**line._asdict())
+
+
+class Line(NamedTuple):
+    """What a line of a timeline will be, for those who write many."""
+
+    account_id: int
+    connection_id: int
+    run_id: int | None
+    order_id: int | None
+    event: str
+    facts: dict[str, Any]
 
 
 COPY = """
@@ -85,17 +97,12 @@ COPY = """
 """
 
 
-def write(lines: Iterable[Activity]) -> None:
+def write(lines: Iterable[Line]) -> None:
     """Append many lines at once, in their order."""
     now = timezone.now()
     with database.cursor() as cursor, cursor.copy(COPY) as copy:
-        for line in lines:
-            copy.write_row(
-                (
-                    *(line.account_id, line.connection_id, line.run_id, line.order_id),
-                    *(line.event, json.dumps(line.facts), now),
-                )
-            )
+        for *values, facts in lines:
+            copy.write_row((*values, json.dumps(facts), now))
 
 
 def line_of(
@@ -105,13 +112,13 @@ def line_of(
     run: SyncRun | None = None,
     order: PurchaseOrder | None = None,
     **facts: Any,
-) -> Activity:
-    """A line that is not stored yet, for those who write many."""
-    return Activity(
+) -> Line:
+    """A line that is not stored yet."""
+    return Line(
         account_id=connection.account_id,
-        connection=connection,
-        run=run,
-        order=order,
+        connection_id=connection.pk,
+        run_id=run.pk if run else None,
+        order_id=order.pk if order else None,
         event=event,
         facts=facts,
     )
