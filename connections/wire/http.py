@@ -272,13 +272,13 @@ def parse_json(body: bytes) -> Any:
 
 
 def _refuse_depth(parsed: Any) -> None:
-    level = [parsed]
-    for _ in range(DEEPEST):
+    level: list[Any] = [[parsed]]
+    for _ in range(DEEPEST + 1):
         level = [
             inner
-            for value in level
-            if type(value) in (dict, list)
-            for inner in (value.values() if type(value) is dict else value)
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) is dict or type(inner) is list
         ]
         if not level:
             return
