@@ -398,6 +398,24 @@ def test_an_order_that_left_the_filter_is_kept_with_its_new_status(line: Line) -
     assert told.get().facts["status"] == "SHIPPED"
 
 
+def test_a_change_between_the_two_lists_is_taken_over(crowd: Line) -> None:
+    """§3.5: the second list tells it first, though the order matches as before."""
+    import_now(crowd)
+    [first, *_] = crowd.sandbox.ip.accounts[ACCOUNT].orders
+    asked: dict[str, str] = {}
+
+    def change(request: Request) -> None:
+        asked.update(request.query)
+        touch(first, vendor_display_name="Borealis")
+
+    at_request(crowd.sandbox, "GET", "purchase-orders", change, nth=2)
+    assert import_now(crowd).counts == {"orders_changed": 1}
+    assert asked["page"] == "0"
+    assert "status_eqi" not in asked
+    order = PurchaseOrder.objects.get(external_id=first["id"])
+    assert order.vendor == "Borealis"
+
+
 def test_a_change_after_the_hand_over_is_shown_and_told_once(line: Line) -> None:
     """§3.5: recorded, and an alert that no later run closes."""
     set_up(line)
