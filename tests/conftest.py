@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models.signals import post_migrate
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import ConsoleMessage, Page
 from pytest_django import Settings
@@ -61,6 +62,13 @@ def browser_type_launch_args() -> dict[str, Any]:
             pytest.fail(INSTALL_BROWSER)
         pytest.skip(INSTALL_BROWSER)
     return {"executable_path": path, "args": list(_QUIET)}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Make content types, permissions and groups once, not after every flush."""
+    post_migrate.receivers.clear()
+    post_migrate.sender_receivers_cache.clear()
 
 
 @pytest.fixture
