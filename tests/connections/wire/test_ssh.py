@@ -234,7 +234,11 @@ def test_a_key_is_parsed_once() -> None:
     assert load_private_key(private) is load_private_key(private)
 
 
-@pytest.mark.parametrize("text", ["", "no key", CLIENT_KEY[:150], CLIENT_KEY[::-1]])
+@pytest.mark.parametrize(
+    "text",
+    ["", "no key", CLIENT_KEY[:150], CLIENT_KEY[::-1]],
+    ids=["empty", "no key", "cut", "backwards"],
+)
 def test_a_broken_key_says_nothing_about_itself(text: str) -> None:
     with pytest.raises(WireError) as refused:
         load_private_key(text)
