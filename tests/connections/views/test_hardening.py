@@ -132,13 +132,11 @@ def test_the_log_in_leads_nowhere_else(cast: Cast, evil: str) -> None:
 
 # --- Text of people and of far sides
 
+# Few, because each is taken to every page.
 WEIRD = [
-    "<script>alert(1)</script>",
-    "\"'><img src=x onerror=alert(1)>",
-    "javascript:alert(1)",
-    "{{ 7|add:7 }} %(name)s %s",
-    "\u202egnp.exe \u2066x",
-    "🛍️ مرحبا 東京",
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>",
+    "javascript:alert(1) {{ 7|add:7 }} %(name)s %s",
+    "\u202egnp.exe \u2066x 🛍️ مرحبا 東京",
 ]
 TAGS = re.compile(r"<script>alert|<img src=x|onerror=alert\(1\)>")
 
@@ -166,11 +164,11 @@ def test_text_is_text_on_every_page(cast: Cast, text: str) -> None:
     for name in ("page", "store", "warehouse", "order"):
         part = "connection" if name == "page" else name
         url = reverse(f"connections:{name}", args=[getattr(rows, part).public_id])
-        if text.isascii() and not text.startswith('"'):
+        if text.isascii():
             assert url in found
 
 
-@pytest.mark.parametrize("text", WEIRD[:3])
+@pytest.mark.parametrize("text", WEIRD[:2])
 def test_text_is_text_in_what_is_said(cast: Cast, rows: Household, text: str) -> None:
     """B7: messages repeat what was typed."""
     client = log_in(cast.administrator)
