@@ -21,6 +21,7 @@ from connections.models import (
     StockLevel,
     SyncRun,
 )
+from connections.models.activity import note
 from connections.runs import schedule
 from stores import access
 from stores.access import Action
@@ -184,6 +185,49 @@ def write_level(mine: Connection, theirs: Connection) -> None:
     )
 
 
+def order_of(mine: Connection) -> PurchaseOrder:
+    return PurchaseOrder.objects.create(
+        account=mine.account,
+        store=mine.store,
+        connection=mine,
+        external_id="1",
+        document={},
+        content_hash="",
+        changed_at=mine.created_at,
+    )
+
+
+def give_order_a_store(mine: Connection, theirs: Connection) -> None:
+    PurchaseOrder.objects.filter(pk=order_of(mine).pk).update(store=theirs.store)
+
+
+def give_order_a_connection(mine: Connection, theirs: Connection) -> None:
+    PurchaseOrder.objects.filter(pk=order_of(mine).pk).update(connection=theirs)
+
+
+def leave_order_without_store(mine: Connection, theirs: Connection) -> None:
+    PurchaseOrder.objects.filter(pk=order_of(mine).pk).update(store_id=0)
+
+
+def leave_order_without_account(mine: Connection, theirs: Connection) -> None:
+    PurchaseOrder.objects.filter(pk=order_of(mine).pk).update(account_id=0)
+
+
+def tell_of_order(mine: Connection, theirs: Connection) -> None:
+    note("order_imported", connection=theirs, order=order_of(mine))
+
+
+def tell_of_run(mine: Connection, theirs: Connection) -> None:
+    schedule.make_due()
+    [run, *_] = SyncRun.objects.filter(connection=mine)
+    note("run_started", connection=theirs, run=run)
+
+
+def tell_nobody(mine: Connection, theirs: Connection) -> None:
+    note("order_imported", connection=mine)
+    mine.activities.update(account_id=0)
+
+
 def leave_account(mine: Connection, theirs: Connection) -> None:
     Store.objects.filter(pk=mine.store_id).update(account=theirs.account)
 
@@ -203,6 +247,13 @@ def join_merchant(mine: Connection, theirs: Connection) -> None:
         take_settings,
         take_channel,
         write_level,
+        give_order_a_store,
+        give_order_a_connection,
+        leave_order_without_store,
+        leave_order_without_account,
+        tell_of_order,
+        tell_of_run,
+        tell_nobody,
         leave_account,
     ],
 )
