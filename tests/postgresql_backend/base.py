@@ -25,7 +25,7 @@ class DatabaseOperations(operations.DatabaseOperations):
         return [
             "SET LOCAL session_replication_role = replica",
             *(
-                f"DELETE FROM {self.quote_name(table)}"  # noqa: S608
+                f"DELETE FROM {self.quote_name(table)}"  # noqa: S608 - our models' tables
                 for table in tables
                 if table not in KEPT
             ),
