@@ -68,6 +68,17 @@ def meet(page: Page, product: Product, user: str) -> Newcomer:
     return newcomer
 
 
+def change_stock(page: Page, product: Product, user: str) -> None:
+    """Have the warehouse count 20 SKUs anew, on the sandbox's page."""
+    tab = page.context.new_page()
+    tab.goto(f"{product.sandbox}/warehouse/?user={user}")
+    # Chromium drops a close that meets the arrival of a page, and Playwright then
+    # waits for good: https://github.com/microsoft/playwright/issues/41900.
+    with tab.expect_navigation():
+        tab.get_by_role("button", name="Change 20 SKUs now").click()
+    tab.close()
+
+
 def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", name=text, exact=True)).to_be_visible()
 

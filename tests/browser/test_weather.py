@@ -153,10 +153,7 @@ def test_a_malformed_stock_file_is_told_and_changes_no_level(
     changed = product.ip_levels(DEMO_ACCOUNT)
     assert changed.keys() == known.keys()
 
-    tab = page.context.new_page()
-    tab.goto(f"{product.sandbox}/warehouse/?user={DEMO_USER}")
-    tab.get_by_role("button", name="Change 20 SKUs now").click()
-    tab.close()
+    steps.change_stock(page, product, DEMO_USER)
     page.go_back()
     expect(refused).to_be_hidden(timeout=REFRESHED_MS)
     product.wait_for(
@@ -189,8 +186,7 @@ def test_a_changed_host_key_stops_until_somebody_approves_it(
     steps.approve(page, new_key)
     page.get_by_role("link", name=DEMO, exact=True).click()
     expect(told).to_be_hidden(timeout=REFRESHED_MS)
-    tab.goto(f"{product.sandbox}/warehouse/?user={DEMO_USER}")
-    tab.get_by_role("button", name="Change 20 SKUs now").click()
+    steps.change_stock(page, product, DEMO_USER)
     product.wait_for(
         "the warehouse's levels",
         lambda: product.ip_levels(DEMO_ACCOUNT) == product.warehouse_levels(DEMO_USER),
