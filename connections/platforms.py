@@ -176,12 +176,16 @@ class OrderDocument(Protocol):
     """
 
     @property
+    def content(self) -> Any:
+        """It as it came, parsed; nothing in it is too deep or unknown to PostgreSQL."""
+
+    @property
     def external_id(self) -> str:
         """The platform's id, or one made from the document when it has none."""
 
     @property
     def text(self) -> str:
-        """It as JSON, its names in order; PostgreSQL can hold it."""
+        """It as JSON, its names in order."""
 
     @property
     def digest(self) -> str:

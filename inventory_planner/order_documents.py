@@ -16,6 +16,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property, lru_cache
 from typing import Any
 
+import orjson
+
 from connections.platforms import OrderPage, RemoteLine, RemoteOrder, UnreadableOrder
 
 # A far side's id goes into a path: letters and digits only (security.md F5).
@@ -71,21 +73,23 @@ EVERY_ORDER = Wanted(other_kinds=True)
 class Document:
     """One of the platform's orders as it came; see `platforms.OrderDocument`."""
 
-    def __init__(self, document: Any, wanted: Wanted) -> None:
-        self._document = document
+    def __init__(self, content: Any, wanted: Wanted) -> None:
+        self.content = content
         self._wanted = wanted
 
     @cached_property
     def external_id(self) -> str:
         try:
-            return _order_id(self._document)
+            return _order_id(self.content)
         except ValueError:
-            # No platform's id begins so: people must find it all the same.
-            return f"~{self.digest[:40]}"
+            # No platform's id begins so: people must find it all the same. Made as it
+            # always was, or those that are here would come once more.
+            text = json.dumps(self.content, sort_keys=True)
+            return f"~{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     @cached_property
     def text(self) -> str:
-        return json.dumps(self._document, sort_keys=True)
+        return orjson.dumps(self.content, option=orjson.OPT_SORT_KEYS).decode()
 
     @cached_property
     def digest(self) -> str:
@@ -100,7 +104,7 @@ class Document:
 
     def _order(self) -> RemoteOrder:
         """Raises ValueError with the reason."""
-        document = self._document
+        document = self.content
         external_id = _order_id(document)
         status = _text(document, "status")
         lines = tuple(_lines(document.get("items")))
@@ -122,7 +126,7 @@ class Document:
         )
 
     def _unreadable(self, reason: str) -> UnreadableOrder:
-        document = self._document if isinstance(self._document, dict) else {}
+        document = self.content if isinstance(self.content, dict) else {}
         status = document.get("status")
         told = status if isinstance(status, str) else None
         reference, warehouse = document.get("reference"), document.get("warehouse")

@@ -278,7 +278,7 @@ def _take_as_it_came(order: PurchaseOrder, by: User, what: str) -> bool:
         edited_at=None,
         acknowledged_at=None,
         acknowledgement="",
-        **storing.header(there),
+        **storing.header(there)._asdict(),
         **_NOT_REFUSED,
     )
     receipts.count_anew([order])

@@ -6,16 +6,15 @@ one whose documents are all known costs one query.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
 from connections.alerts import ledger
 from connections.failpoints import failpoint
 from connections.models import (
+    Connection,
     HandOver,
     PurchaseOrder,
     PurchaseOrderLine,
@@ -24,6 +23,7 @@ from connections.models import (
 from connections.orders import hand_over, reading, receipts, same_account, storing
 from connections.orders.difference import difference
 from connections.orders.routing import Routes, held_by_content
+from connections.orders.storing import LONGEST_ERROR, NewOrder
 from connections.platforms import (
     OrderDocument,
     OrderPage,
@@ -114,48 +114,33 @@ def _add(
     Typed as they are written, so that the database has work meanwhile.
     """
     pks = storing.take_ids(len(documents))
-    wanted: list[tuple[int, Order, OrderDocument]] = []
-    rows: list[PurchaseOrder] = []
+    wanted: list[NewOrder] = []
 
     def lines() -> Iterator[tuple[int, Sequence[RemoteLine]]]:
         for pk, document in zip(pks, documents, strict=True):
             order = document.order()
             if order.wanted:
-                wanted.append((pk, order, document))
+                fate = routes.fate(order, sent_before=order.external_id in sent)
+                wanted.append(NewOrder(pk, document, order, fate))
                 yield pk, order.lines if isinstance(order, RemoteOrder) else ()
-
-    def orders() -> Iterator[tuple[PurchaseOrder, OrderDocument]]:
-        for pk, order, document in wanted:
-            row = PurchaseOrder(
-                pk=pk,
-                account_id=context.run.account_id,
-                store=context.store,
-                external_id=order.external_id,
-            )
-            _take(row, order, routes, sent)
-            rows.append(row)
-            yield row, document
 
     storing.write_lines(context.store, lines())
     if not wanted:
         return
-    storing.write_orders(orders())
-    readable = [row for row in rows if row.held != Held.UNREADABLE]
+    storing.write_orders(context.store, wanted)
+    readable = [new for new in wanted if new.fate.held != Held.UNREADABLE]
     if readable:
         context.count("orders_imported", len(readable))
-    if len(readable) < len(rows):
-        context.count("orders_unreadable", len(rows) - len(readable))
-    repeated = sum(row.held == Held.SENT_BEFORE for row in rows)
+    if len(readable) < len(wanted):
+        context.count("orders_unreadable", len(wanted) - len(readable))
+    repeated = sum(new.fate.held == Held.SENT_BEFORE for new in wanted)
     if repeated:
         context.count(DUPLICATES_PREVENTED, repeated)
-    events = [
-        _event("order_unreadable", row, reason=row.error)
-        if row.held == Held.UNREADABLE
-        else _event("order_imported", row, held=row.held)
-        for row in rows
-    ]
-    _tell(context, events)
-    receipts.read_again(readable)  # after its import on the timeline
+    _tell(context, [_event_of_new(new) for new in wanted])
+    receipts.read_again_for(  # after its import on the timeline
+        {name for new in readable for name in (new.order.external_id, new.number)},
+        {new.fate.connection.warehouse_id for new in readable if new.fate.connection},
+    )
 
 
 def _change(
@@ -173,20 +158,28 @@ def _change(
         for document in documents
         if isinstance(order := document.order(), RemoteOrder) or order.wanted
     }
-    rows = list(
+    unreadable = sum(
+        isinstance(order, UnreadableOrder) for _, order in changed.values()
+    )
+    if unreadable:
+        context.count("orders_unreadable", unreadable)
+    known = list(
         PurchaseOrder.objects.select_for_update(of=("self",))
         .filter(store=context.store, external_id__in=changed)
         .select_related("connection")
         .prefetch_related("lines")
         .order_by("pk")
     )
+    rows = _take_documents(known, changed)
+    if not rows:
+        return
+    now = timezone.now()
     perhaps_seen = hand_over.under_way(rows).filter(announced__gt=0)
     under_way = set(perhaps_seen.values_list("subject", flat=True))
-    now = timezone.now()
     events: list[Event] = []
     taken: list[tuple[PurchaseOrder, Order]] = []
     for row in rows:
-        document, order = changed[row.external_id]
+        _, order = changed[row.external_id]
         # A file that may be there tells what stood here when it was made; one that is
         # not gives way. What a person has edited is theirs; a change is shown beside it.
         is_under_way = str(row.public_id) in under_way
@@ -203,7 +196,6 @@ def _change(
             is_waiting = row.status == Status.NEW and not (is_under_way or row.held)
             if is_waiting and not order.sendable:
                 row.held = Held.NOT_SENDABLE
-        row.document, row.content_hash = json.loads(document.text), document.digest
         row.changed_at = now
     PurchaseOrder.objects.bulk_update(rows, CHANGEABLE)
     hand_over.outdate([row for row, _ in taken])
@@ -212,43 +204,47 @@ def _change(
     storing.write_lines(context.store, ((row.pk, of) for row, of in lines.items()))
     receipts.count_anew(lines)
     context.count("orders_changed", len(rows))
-    unreadable = sum(
-        isinstance(order, UnreadableOrder) for _, order in changed.values()
-    )
-    if unreadable:
-        context.count("orders_unreadable", unreadable)
     _tell(context, events)
 
 
-@dataclass(frozen=True)
-class Event:
+def _take_documents(
+    known: Sequence[PurchaseOrder], came: Mapping[str, tuple[OrderDocument, Order]]
+) -> list[PurchaseOrder]:
+    """Let rows hold what came; return those to which it says something new.
+
+    To the others it says the same in other words, or their hash was made another way by
+    an earlier version: only that is written.
+    """
+    changed: list[PurchaseOrder] = []
+    as_before: list[PurchaseOrder] = []
+    for row in known:
+        document, _ = came[row.external_id]
+        (as_before if row.document == document.content else changed).append(row)
+        row.document, row.content_hash = document.content, document.digest
+    PurchaseOrder.objects.bulk_update(as_before, ["content_hash"])
+    return changed
+
+
+class Event(NamedTuple):
     """A line of an order's timeline, to be written with the others of its page."""
 
     name: str
-    row: PurchaseOrder
-    facts: Mapping[str, Any]
+    order_id: int
+    connection: Connection | None
+    facts: dict[str, Any]
 
 
 def _event(name: str, row: PurchaseOrder, **facts: Any) -> Event:
-    return Event(name, row, {"number": str(row), **facts})
+    return Event(name, row.pk, row.connection, {"number": str(row), **facts})
 
 
-def _take(
-    row: PurchaseOrder,
-    order: Order,
-    routes: Routes,
-    sent: set[str],
-) -> None:
-    """Let a row be what came, and decide what becomes of it."""
-    row.connection = routes.of(order.warehouse)
-    if isinstance(order, UnreadableOrder):
-        row.reference = order.reference
-        row.remote_warehouse = order.warehouse
-        _set_aside(row, order)
-        return
-    storing.set_header(row, order)
-    row.status, row.error = Status.NEW, ""
-    row.held = routes.held(order, row.connection, sent_before=order.external_id in sent)
+def _event_of_new(new: NewOrder) -> Event:
+    connection, held = new.fate
+    if isinstance(new.order, UnreadableOrder):
+        facts = {"number": new.number, "reason": new.order.reason[:LONGEST_ERROR]}
+        return Event("order_unreadable", new.pk, connection, facts)
+    facts = {"number": new.number, "held": held}
+    return Event("order_imported", new.pk, connection, facts)
 
 
 def _take_over(
@@ -262,7 +258,11 @@ def _take_over(
         _set_aside(row, order)
         return [_event("order_unreadable", row, reason=order.reason)]
     if row.held in (Held.UNREADABLE, Held.NO_ROUTE):
-        _take(row, order, routes, sent)
+        storing.set_header(row, order)
+        row.status, row.error = Status.NEW, ""
+        row.connection, row.held = routes.fate(
+            order, sent_before=order.external_id in sent
+        )
     else:
         if row.remote_warehouse != order.warehouse:
             row.connection = routes.of(order.warehouse)
@@ -281,7 +281,7 @@ def _record(row: PurchaseOrder, order: RemoteOrder, *, is_told: bool) -> list[Ev
     status_before, told = row.remote_status, row.difference
     header = storing.header(order)
     for name in KEPT_CURRENT:
-        setattr(row, name, header[name])
+        setattr(row, name, getattr(header, name))
     if row.status in TOLD or is_told:
         given_up = [order.status] if order.canceled else []
         row.difference = given_up + difference(row, order)
@@ -297,24 +297,19 @@ def _record(row: PurchaseOrder, order: RemoteOrder, *, is_told: bool) -> list[Ev
 
 def _set_aside(row: PurchaseOrder, order: UnreadableOrder) -> None:
     row.status, row.held = Status.ERROR, Held.UNREADABLE
-    row.error = order.reason[:500]
+    row.error = order.reason[:LONGEST_ERROR]
 
 
 def _tell(context: RunContext, events: Sequence[Event]) -> None:
     """Write the timelines, and raise an alert for what a person must see to."""
+    run = context.run
     activity.write(
-        activity.line_of(
-            event.name,
-            connection=event.row.connection,
-            run=context.run,
-            order=event.row,
-            **event.facts,
-        )
-        for event in events
-        if event.row.connection is not None
+        activity.Line(to.account_id, to.pk, run.pk, order_id, name, facts)
+        for name, order_id, to, facts in events
+        if to is not None
     )
     for name, code in ALERTS.items():
-        concerned = [str(event.row) for event in events if event.name == name]
+        concerned = [event.facts["number"] for event in events if event.name == name]
         if concerned:
             ledger.raise_alert(
                 code,

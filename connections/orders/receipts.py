@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -193,18 +193,24 @@ def _note(
 
 
 def read_again(orders: Collection[PurchaseOrder]) -> None:
-    """Give orders that are new here the receipts that came before them.
+    """Give orders that are new at a warehouse the receipts that came before them."""
+    read_again_for(
+        {name for order in orders for name in (order.external_id, order.reference)},
+        {order.connection.warehouse_id for order in orders if order.connection},
+    )
+
+
+def read_again_for(names: Set[str], warehouses: Set[int]) -> None:
+    """Give orders, by their ids and numbers, the receipts that came before them.
 
     Those of the version before do not say whose they are: their files are read once
     more. Other receipts of the same files are known by their ids and count once.
     """
-    warehouses = {order.connection.warehouse_id for order in orders if order.connection}
     orphans = Receipt.objects.filter(
         warehouse__in=warehouses, order=None, state=State.ERROR
     )
     if not orphans.exists():
         return  # as nearly always
-    names = {name for order in orders for name in (order.external_id, order.reference)}
     orphans.filter(
         order_name="", error__in=[_no_order(name) for name in names if name]
     ).delete()

@@ -5,10 +5,12 @@ design.md §3, Routing and Off-periods.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.db import transaction
 
 from connections.models import Channel, Connection, OffPeriod, PurchaseOrder, SyncRun
-from connections.platforms import RemoteOrder
+from connections.platforms import RemoteOrder, UnreadableOrder
 from connections.runs import queue
 from connections.runs.jobs import ORDERS_IMPORT
 from connections.warehouses.platforms import exchanges_files
@@ -16,6 +18,13 @@ from stores import audit
 from stores.models import Store, User
 
 Held = PurchaseOrder.Held
+
+
+class Fate(NamedTuple):
+    """What becomes of an order that is new here; `held` blank: it is handed over."""
+
+    connection: Connection | None
+    held: str
 
 
 class Routes:
@@ -38,6 +47,13 @@ class Routes:
             return matching[0]
         only = self._connections[0] if len(self._connections) == 1 else None
         return only if only and not only.remote_warehouse else None
+
+    def fate(self, order: RemoteOrder | UnreadableOrder, *, sent_before: bool) -> Fate:
+        """Where an order that is new here goes, and why not at once."""
+        connection = self.of(order.warehouse)
+        if isinstance(order, UnreadableOrder):
+            return Fate(connection, Held.UNREADABLE)
+        return Fate(connection, self.held(order, connection, sent_before=sent_before))
 
     def held(
         self, order: RemoteOrder, connection: Connection | None, *, sent_before: bool

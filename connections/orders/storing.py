@@ -6,14 +6,24 @@ Documents are large: as parameters of an INSERT they would be quoted letter by l
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import uuid4
 
 from django.db import connection as database
 from django.utils import timezone
 
 from connections.models import PurchaseOrder
-from connections.platforms import OrderDocument, RemoteLine, RemoteOrder
+from connections.orders.routing import Fate
+from connections.platforms import (
+    OrderDocument,
+    RemoteLine,
+    RemoteOrder,
+    UnreadableOrder,
+)
 from stores.models import Store
+
+Status = PurchaseOrder.Status
 
 # Each by its key. Of a new store the statistics know no rows, and the planner would read
 # all that it has by any index; behind a subquery it takes the average store's size.
@@ -49,23 +59,52 @@ COPY_LINES = """
 """
 
 
+LONGEST_ERROR = 500  # characters of its column
+
+
+class Header(NamedTuple):
+    """What of the platform's words stands in the order's own columns."""
+
+    reference: str
+    vendor: str
+    remote_warehouse: str
+    remote_status: str
+    remote_modified_at: datetime | None
+    remote_created_at: datetime | None
+    expected_on: date | None
+
+
+def header(order: RemoteOrder) -> Header:
+    """Say the platform's words by column."""
+    return Header(
+        order.reference,
+        order.vendor,
+        order.warehouse,
+        order.status,
+        order.modified_at,
+        order.created_at,
+        order.expected_on,
+    )
+
+
 def set_header(row: PurchaseOrder, order: RemoteOrder) -> None:
     """Let the columns hold the platform's words; saves nothing."""
-    for name, value in header(order).items():
+    for name, value in header(order)._asdict().items():
         setattr(row, name, value)
 
 
-def header(order: RemoteOrder) -> dict[str, Any]:
-    """What of the platform's words stands in the order's own columns."""
-    return {
-        "reference": order.reference,
-        "vendor": order.vendor,
-        "remote_warehouse": order.warehouse,
-        "remote_status": order.status,
-        "remote_modified_at": order.modified_at,
-        "remote_created_at": order.created_at,
-        "expected_on": order.expected_on,
-    }
+class NewOrder(NamedTuple):
+    """An order that is to be a row."""
+
+    pk: int
+    document: OrderDocument
+    order: RemoteOrder | UnreadableOrder
+    fate: Fate
+
+    @property
+    def number(self) -> str:
+        """What people call it, as `PurchaseOrder` does."""
+        return self.order.reference or self.order.external_id
 
 
 class Known(NamedTuple):
@@ -91,21 +130,24 @@ def take_ids(count: int) -> list[int]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def write_orders(rows: Iterable[tuple[PurchaseOrder, OrderDocument]]) -> None:
-    """Insert rows that have their keys (`take_ids`), each with what came.
+def write_orders(store: Store, orders: Iterable[NewOrder]) -> None:
+    """Insert orders that have their keys (`take_ids`).
 
     The server works while the next one is made: no other query may be asked meanwhile.
     """
     now = timezone.now()
     with database.cursor() as cursor, cursor.copy(COPY_ORDERS) as copy:
-        for row, document in rows:
+        for pk, document, order, (connection, held) in orders:
+            if isinstance(order, RemoteOrder):
+                words, status, error = header(order), Status.NEW, ""
+            else:
+                words = Header(order.reference, "", order.warehouse, "", *[None] * 3)
+                status, error = Status.ERROR, order.reason[:LONGEST_ERROR]
             copy.write_row(
                 (
-                    *(row.pk, row.public_id, row.account_id, row.store_id),
-                    *(row.connection_id, row.external_id, row.reference, row.vendor),
-                    *(row.remote_warehouse, row.remote_status),
-                    *(row.remote_modified_at, row.remote_created_at, row.expected_on),
-                    *(row.status, row.held, row.error),
+                    *(pk, uuid4(), store.account_id, store.pk),
+                    *(connection and connection.pk, order.external_id, *words),
+                    *(status, held, error),
                     *(document.text, document.digest, now, now, "", "", 0, ""),
                 )
             )

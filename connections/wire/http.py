@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
 import socket
 import ssl
@@ -20,7 +19,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -29,7 +28,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from connections.wire import outbound
+from connections.wire import outbound, strict_json
 from connections.wire.errors import Kind, WireError
 from connections.wire.outbound import Policy
 from connections.wire.ssh import Deadline
@@ -38,7 +37,6 @@ CONNECT_S = 5.0
 READ_S = 20.0
 REQUEST_S = 60.0
 LARGEST_ANSWER = 20_000_000  # bytes, unpacked
-DEEPEST = 100  # levels of an answer; Inventory Planner's have some five
 RETRY_AFTER_S = 60.0  # when the server names none that makes sense
 LONGEST_RETRY_AFTER_S = 3600.0
 _CHUNK = 65_536
@@ -47,10 +45,6 @@ _SHORTEST_SECRET = 6
 # Printable Latin-1 without a space at either end: CR and LF would start a new header.
 _HEADER_VALUE = re.compile(r"(?! )[\x20-\x7e\xa0-\xff]*(?<! )")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
-# What no text here can hold, PostgreSQL's least of all: NUL, and halves of surrogate
-# pairs; and how they may stand in JSON, where a character of two halves looks the same.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_PERHAPS_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -224,7 +218,7 @@ class HttpClient:
     def _judge_success(self, response: requests.Response, body: bytes) -> Answer:
         status = response.status_code
         try:
-            parsed = parse_json(body)
+            parsed = strict_json.parse(body)
         except ValueError as error:
             raise WireError(
                 "api_unexpected_answer",
@@ -246,71 +240,6 @@ class HttpClient:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse strictly: UTF-8, no NaN, no numbers past a float, no key twice (F5).
-
-    What PostgreSQL cannot hold of a text is dropped (I14). Raises ValueError, also for
-    nesting that would exhaust the stack here, or later where it is written down.
-    """
-    try:
-        parsed = json.loads(
-            body.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_without_repeats,
-        )
-        _refuse_depth(parsed)
-        return _storable(parsed) if _PERHAPS_UNSTORABLE.search(body) else parsed
-    except UnicodeDecodeError as error:
-        raise ValueError("not UTF-8") from error
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise ValueError("not JSON") from error
-
-
-def _refuse_depth(parsed: Any) -> None:
-    level: list[Any] = [[parsed]]
-    for _ in range(DEEPEST + 1):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) is dict or type(inner) is list
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("", value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} in JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number out of range")
-    return number
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key twice in one object")
-    return found
 
 
 def _read_base_url(base_url: str, policy: Policy) -> tuple[str, str, int]:
@@ -354,7 +283,7 @@ def _code_of_refusal(status: int) -> str:
 def _message(body: bytes) -> str:
     """Find the sentence for people in an error's JSON, or nothing."""
     try:
-        parsed = parse_json(body)
+        parsed = strict_json.parse(body)
     except ValueError:
         return ""
     if not isinstance(parsed, dict):
