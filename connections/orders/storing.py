@@ -25,6 +25,8 @@ from stores.models import Store
 
 Status = PurchaseOrder.Status
 
+LONGEST_ERROR = 500  # characters of its column
+
 # Each by its key. Of a new store the statistics know no rows, and the planner would read
 # all that it has by any index; behind a subquery it takes the average store's size.
 KNOWN = """
@@ -57,9 +59,6 @@ COPY_LINES = """
          quantity, received, received_there)
     FROM STDIN
 """
-
-
-LONGEST_ERROR = 500  # characters of its column
 
 
 class Header(NamedTuple):

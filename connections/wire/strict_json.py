@@ -35,11 +35,11 @@ def parse(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         return _parse_slowly(body)  # which says what is wrong, or drops it
     names = _count_names(parsed)
-    return parsed if _is_surely_told(body, names) else _parse_slowly(body)
+    return parsed if _is_harmless(body, names) else _parse_slowly(body)
 
 
-def _is_surely_told(body: bytes, names: int) -> bool:
-    """Whether so many names are all that stand in a text, and each can be stored.
+def _is_harmless(body: bytes, names: int) -> bool:
+    """Whether a text surely has no more than so many names, and nothing unstorable.
 
     A quote and a colon stand together once after each name, and perhaps inside of texts.
     If that is as often as there are names, no name was lost to another one like it;
@@ -48,7 +48,7 @@ def _is_surely_told(body: bytes, names: int) -> bool:
     return (
         body.count(b'":') == names
         and not _SPACE_AFTER_QUOTE.search(body)
-        and not _PERHAPS_UNSTORABLE.search(body)
+        and not (b"\\u" in body and _PERHAPS_UNSTORABLE.search(body))
     )
 
 
