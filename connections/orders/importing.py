@@ -136,10 +136,16 @@ def _add(
     repeated = sum(new.fate.held == Held.SENT_BEFORE for new in wanted)
     if repeated:
         context.count(DUPLICATES_PREVENTED, repeated)
-    _tell(context, [_event_of_new(new) for new in wanted])
+    events = [
+        _event("order_unreadable", new, reason=new.order.reason[:LONGEST_ERROR])
+        if isinstance(new.order, UnreadableOrder)
+        else _event("order_imported", new, held=new.fate.held)
+        for new in wanted
+    ]
+    _tell(context, events)
     receipts.read_again_for(  # after its import on the timeline
-        {name for new in readable for name in (new.order.external_id, new.number)},
-        {new.fate.connection.warehouse_id for new in readable if new.fate.connection},
+        {name for new in readable for name in (new.order.external_id, str(new))},
+        {new.connection.warehouse_id for new in readable if new.connection},
     )
 
 
@@ -234,17 +240,8 @@ class Event(NamedTuple):
     facts: dict[str, Any]
 
 
-def _event(name: str, row: PurchaseOrder, **facts: Any) -> Event:
-    return Event(name, row.pk, row.connection, {"number": str(row), **facts})
-
-
-def _event_of_new(new: NewOrder) -> Event:
-    connection, held = new.fate
-    if isinstance(new.order, UnreadableOrder):
-        facts = {"number": new.number, "reason": new.order.reason[:LONGEST_ERROR]}
-        return Event("order_unreadable", new.pk, connection, facts)
-    facts = {"number": new.number, "held": held}
-    return Event("order_imported", new.pk, connection, facts)
+def _event(name: str, of: PurchaseOrder | NewOrder, **facts: Any) -> Event:
+    return Event(name, of.pk, of.connection, {"number": str(of), **facts})
 
 
 def _take_over(

@@ -13,7 +13,7 @@ from uuid import uuid4
 from django.db import connection as database
 from django.utils import timezone
 
-from connections.models import PurchaseOrder
+from connections.models import Connection, PurchaseOrder
 from connections.orders.routing import Fate
 from connections.platforms import (
     OrderDocument,
@@ -100,10 +100,12 @@ class NewOrder(NamedTuple):
     order: RemoteOrder | UnreadableOrder
     fate: Fate
 
+    def __str__(self) -> str:
+        return self.order.reference or self.order.external_id  # as PurchaseOrder
+
     @property
-    def number(self) -> str:
-        """What people call it, as `PurchaseOrder` does."""
-        return self.order.reference or self.order.external_id
+    def connection(self) -> Connection | None:
+        return self.fate.connection
 
 
 class Known(NamedTuple):
