@@ -37,11 +37,15 @@ _VALUES = st.recursive(
         b'{"a": 1, "a": 2}',
         b'{"a":1,"a":2}',
         b'{"a":1,"\\u0061":2}',
-        # As often a quote and a colon as there are names in the end.
-        b'{"a" :1,"a":"\\":"}',
-        b'{"a"\n:1,"a":"\\":"}',
+        # A quote and a colon stand together as often as there are names in the end.
+        b'{"a" :1,"a":2}',
+        b'{"a"\t:1,"a":2}',
+        b'{"a"\r:1,"a":2}',
+        b'{"a"\n:1,"a":2}',
+        b'{"a" :1,"a" :"\\":"}',
         b"[" * 100_000 + b"]" * 100_000,
         b"[" * 101 + b"]" * 101,
+        b'["\\ud800",' + b"[" * 101 + b"]" * 102,
         b'{"a": [1, ' * 51 + b"1" + b"]}" * 51,
         b'{"a":[1,' * 51 + b"1" + b"]}" * 51,
         b'{"a": "\xff"}',
