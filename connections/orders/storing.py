@@ -65,12 +65,12 @@ class Header(NamedTuple):
     """What of the platform's words stands in the order's own columns."""
 
     reference: str
-    vendor: str
-    remote_warehouse: str
-    remote_status: str
-    remote_modified_at: datetime | None
-    remote_created_at: datetime | None
-    expected_on: date | None
+    vendor: str = ""
+    remote_warehouse: str = ""
+    remote_status: str = ""
+    remote_modified_at: datetime | None = None
+    remote_created_at: datetime | None = None
+    expected_on: date | None = None
 
 
 def header(order: RemoteOrder) -> Header:
@@ -142,7 +142,7 @@ def write_orders(store: Store, orders: Iterable[NewOrder]) -> None:
             if isinstance(order, RemoteOrder):
                 words, status, error = header(order), Status.NEW, ""
             else:
-                words = Header(order.reference, "", order.warehouse, "", *[None] * 3)
+                words = Header(order.reference, remote_warehouse=order.warehouse)
                 status, error = Status.ERROR, order.reason[:LONGEST_ERROR]
             copy.write_row(
                 (
