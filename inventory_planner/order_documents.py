@@ -168,8 +168,8 @@ def _lines(items: Any) -> Iterator[RemoteLine]:
     for number, item in enumerate(items, start=1):
         if not isinstance(item, dict) or not item.get("id"):
             raise ValueError("an item has no id")
-        external_id = str(item["id"])[:LONGEST_ID]
-        line_id = str(item.get("line_id") or external_id)[:LONGEST_ID]
+        external_id = _exact("id", item["id"])[:LONGEST_ID]
+        line_id = _exact("line_id", item.get("line_id") or external_id)[:LONGEST_ID]
         if line_id in seen:
             # Two lines are two lines; the write-back leaves such an order to people.
             line_id = f"{line_id[: LONGEST_ID - 8]}#{number}"
@@ -196,7 +196,15 @@ def _text(document: Mapping[str, Any], name: str) -> str:
         return ""
     if isinstance(value, dict | list):
         raise ValueError(f"{name} is not text")
-    return _cut(str(value))
+    return _cut(_exact(name, value))
+
+
+def _exact(name: str, value: Any) -> str:
+    """Write a value as text. Raises ValueError for one that was rounded as it was read:
+    a whole number past 64 bits (connections/wire/strict_json.py)."""
+    if isinstance(value, float) and abs(value) >= 2**63:
+        raise ValueError(f"{name} is too large a number")
+    return str(value)
 
 
 def _cut(text: str) -> str:

@@ -181,6 +181,12 @@ def parsed(**change: Any) -> RemoteOrder:
         ({"items": [{"id": "a", "replenishment": "NaN"}]}, "not a number"),
         ({"items": [{"id": "a", "replenishment": 1e40}]}, "not a number"),
         ({"status": ["ORDERED"]}, "status is not text"),
+        # Rounded as they were read: no other order's, item's or SKU's may be meant.
+        ({"id": 1e23}, "id is missing"),
+        ({"reference": 1e23}, "reference is too large a number"),
+        ({"items": [{"id": 1e23}]}, "id is too large a number"),
+        ({"items": [{"id": "a", "line_id": -1e23}]}, "line_id is too large a number"),
+        ({"items": [{"id": "a", "sku": 1e23}]}, "sku is too large a number"),
     ],
 )
 def test_what_cannot_be_understood_is_said_not_guessed(
